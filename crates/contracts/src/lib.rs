@@ -1,6 +1,8 @@
 //! The contracts of the suite: generated messages, clients and servers, the descriptor set with its
 //! policies, typed ids and money.
 
+pub mod id;
+
 /// Code generated from `proto/`.
 #[allow(
     missing_docs,
