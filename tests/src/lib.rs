@@ -1,0 +1,1 @@
+//! Integration scenarios live in `suite/`; this library is empty.
