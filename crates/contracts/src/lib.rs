@@ -2,6 +2,7 @@
 //! policies, typed ids and money.
 
 pub mod id;
+pub mod money;
 
 /// Code generated from `proto/`.
 #[allow(
