@@ -1,14 +1,20 @@
 //! Compiles every `.proto` under the repository's `proto` directory, without protoc.
 //!
-//! Two things come out: the descriptor set with every custom option in it, and the Rust code of
-//! messages, clients and servers.
+//! Three things come out: the descriptor set with every custom option in it, the Rust code of messages,
+//! clients and servers, and `Debug` for messages that hold personal data, which must never reach a log.
 
 use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
+
 const PROTO_ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+
+/// `PersonalData.PERSONAL_DATA_DIRECT` in `vitrine/common/v1/options.proto`.
+const DIRECT: i32 = 2;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
@@ -32,11 +38,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
 
+    let personal = personal_messages(&compiler.descriptor_pool());
+    let mut debug = String::new();
+    for message in &personal {
+        write_debug(message, &mut debug)?;
+    }
+    fs::write(out_dir.join("hidden_debug.rs"), debug)?;
+
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         // Clients are built on the kit's `Wire`, never on a transport of their own.
         .build_transport(false)
+        .skip_debug(
+            personal
+                .iter()
+                .map(|message| format!(".{}", message.full_name())),
+        )
         .include_file("vitrine.rs")
-        .compile_fds(for_code)?;
+        .compile_fds_with_config(for_code, config)?;
     Ok(())
 }
 
@@ -49,5 +69,61 @@ fn collect_protos(dir: &Path, into: &mut Vec<PathBuf>) -> Result<(), Box<dyn Err
             into.push(path);
         }
     }
+    Ok(())
+}
+
+/// Messages that have a field which identifies or reaches a person.
+fn personal_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+    pool.all_messages()
+        .filter(|message| message.fields().any(|field| is_direct(&field)))
+        .collect()
+}
+
+fn is_direct(field: &FieldDescriptor) -> bool {
+    let pool = field.parent_message().parent_pool().clone();
+    let Some(extension) = pool.get_extension_by_name("vitrine.common.v1.field") else {
+        return false;
+    };
+    let options = field.options();
+    let policy = options.get_extension(&extension);
+    policy
+        .as_message()
+        .and_then(|policy| policy.get_field_by_name("personal_data")?.as_enum_number())
+        == Some(DIRECT)
+}
+
+/// Writes `Debug` for a message, with a placeholder where a field is personal.
+fn write_debug(message: &MessageDescriptor, out: &mut String) -> Result<(), Box<dyn Error>> {
+    let name = message.name();
+    if message.parent_message().is_some() || message.oneofs().any(|oneof| !oneof.is_synthetic()) {
+        return Err(format!(
+            "{} holds personal data and is nested or has a oneof; move its personal fields to a message \
+             of their own at the top of the file",
+            message.full_name()
+        )
+        .into());
+    }
+    let path = message.package_name().replace('.', "::");
+    writeln!(out, "impl ::core::fmt::Debug for {path}::{name} {{")?;
+    writeln!(
+        out,
+        "    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{"
+    )?;
+    writeln!(out, "        f.debug_struct({name:?})")?;
+    for field in message.fields() {
+        let field_name = field.name();
+        if is_direct(&field) {
+            writeln!(
+                out,
+                "            .field({field_name:?}, &::core::format_args!(\"<hidden>\"))"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "            .field({field_name:?}, &self.r#{field_name})"
+            )?;
+        }
+    }
+    writeln!(out, "            .finish()\n    }}\n}}")?;
     Ok(())
 }
