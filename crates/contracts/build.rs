@@ -1,7 +1,8 @@
 //! Compiles every `.proto` under the repository's `proto` directory, without protoc.
 //!
 //! Three things come out: the descriptor set with every custom option in it, the Rust code of messages,
-//! clients and servers, and `Debug` for messages that hold personal data, which must never reach a log.
+//! clients and servers, and `Debug` for messages that hold personal data or credentials, which must never
+//! reach a log.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -9,7 +10,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
+use protox::prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+
+#[path = "src/policy/credential.rs"]
+mod credential;
 
 const PROTO_ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
 
@@ -19,6 +23,7 @@ const DIRECT: i32 = 2;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/policy/credential.rs");
 
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let mut files = Vec::new();
@@ -38,9 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
 
-    let personal = personal_messages(&compiler.descriptor_pool());
+    let secretive = secretive_messages(&compiler.descriptor_pool());
     let mut debug = String::new();
-    for message in &personal {
+    for message in &secretive {
         write_debug(message, &mut debug)?;
     }
     fs::write(out_dir.join("hidden_debug.rs"), debug)?;
@@ -51,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Clients are built on the kit's `Wire`, never on a transport of their own.
         .build_transport(false)
         .skip_debug(
-            personal
+            secretive
                 .iter()
                 .map(|message| format!(".{}", message.full_name())),
         )
@@ -72,13 +77,19 @@ fn collect_protos(dir: &Path, into: &mut Vec<PathBuf>) -> Result<(), Box<dyn Err
     Ok(())
 }
 
-/// Messages that have a field which identifies or reaches a person.
-fn personal_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+/// Messages that have a field which no log may show.
+fn secretive_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
     pool.all_messages()
-        .filter(|message| message.fields().any(|field| is_direct(&field)))
+        .filter(|message| message.fields().any(|field| is_hidden(&field)))
         .collect()
 }
 
+fn is_hidden(field: &FieldDescriptor) -> bool {
+    let text = matches!(field.kind(), Kind::String | Kind::Bytes);
+    is_direct(field) || (text && credential::is_credential(field.name()))
+}
+
+/// Whether the field identifies or reaches a person.
 fn is_direct(field: &FieldDescriptor) -> bool {
     let pool = field.parent_message().parent_pool().clone();
     let Some(extension) = pool.get_extension_by_name("vitrine.common.v1.field") else {
@@ -92,13 +103,13 @@ fn is_direct(field: &FieldDescriptor) -> bool {
         == Some(DIRECT)
 }
 
-/// Writes `Debug` for a message, with a placeholder where a field is personal.
+/// Writes `Debug` for a message, with a placeholder for what is hidden.
 fn write_debug(message: &MessageDescriptor, out: &mut String) -> Result<(), Box<dyn Error>> {
     let name = message.name();
     if message.parent_message().is_some() || message.oneofs().any(|oneof| !oneof.is_synthetic()) {
         return Err(format!(
-            "{} holds personal data and is nested or has a oneof; move its personal fields to a message \
-             of their own at the top of the file",
+            "{} holds personal data or a credential and is nested or has a oneof; move the hidden fields to a \
+             message of their own at the top level",
             message.full_name()
         )
         .into());
@@ -112,7 +123,7 @@ fn write_debug(message: &MessageDescriptor, out: &mut String) -> Result<(), Box<
     writeln!(out, "        f.debug_struct({name:?})")?;
     for field in message.fields() {
         let field_name = field.name();
-        if is_direct(&field) {
+        if is_hidden(&field) {
             writeln!(
                 out,
                 "            .field({field_name:?}, &::core::format_args!(\"<hidden>\"))"

@@ -2,6 +2,7 @@
 //! the descriptors and checked. What the server kit enforces, what logs may show and what the security tests
 //! try all come from here, so that a new RPC cannot be forgotten.
 
+mod credential;
 mod fields;
 mod methods;
 mod redact;

@@ -141,7 +141,7 @@ fn names_a_person(field: &FieldDescriptor, is_personal: bool) -> bool {
 }
 
 /// Text or bytes, single, repeated, or as the values of a map.
-fn is_text(field: &FieldDescriptor) -> bool {
+pub(super) fn is_text(field: &FieldDescriptor) -> bool {
     match field.kind() {
         Kind::String | Kind::Bytes => true,
         Kind::Message(entry) if entry.is_map_entry() => is_text(&entry.map_entry_value_field()),

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, Value};
 
+use super::credential::is_credential;
+use super::fields::is_text;
 use super::{PersonalData, descriptor_pool, field_option, is_ours};
 
 const HIDDEN: &str = "<hidden>";
@@ -74,7 +76,7 @@ static SHOWN: LazyLock<HashMap<String, Show>> = LazyLock::new(|| {
                 }
                 Err(_) => true,
             };
-            let show = if direct || is_credential(&field) {
+            let show = if direct || (is_text(&field) && is_credential(field.name())) {
                 Show::Nothing
             } else {
                 Show::Value
@@ -83,15 +85,6 @@ static SHOWN: LazyLock<HashMap<String, Show>> = LazyLock::new(|| {
         })
         .collect()
 });
-
-/// Bearer tokens, quotes, click tokens and signed statements let whoever reads them act.
-fn is_credential(field: &FieldDescriptor) -> bool {
-    let last = field.name().rsplit('_').next();
-    matches!(
-        last,
-        Some("token" | "statement" | "signature" | "secret" | "password")
-    )
-}
 
 fn show(field: &FieldDescriptor) -> Show {
     if !is_ours(field.parent_message().package_name()) {

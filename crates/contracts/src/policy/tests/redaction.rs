@@ -72,6 +72,25 @@ fn hides_credentials() {
         redact_message(&touchpoint),
         "vitrine.common.v1.Touchpoint { surface: \"replay\", click_token: <hidden> }"
     );
+    let debug = format!("{touchpoint:?}");
+    assert!(debug.contains("click_token: <hidden>"), "{debug}");
+
+    let confirm = crate::order::v1::ConfirmPaymentRequest {
+        statement: "e30.e30.c2ln".into(),
+        ..Default::default()
+    };
+    assert!(!format!("{confirm:?}").contains("e30"));
+    assert!(!redact_message(&confirm).contains("e30"));
+}
+
+#[test]
+fn shows_where_a_list_goes_on() {
+    let request = crate::order::v1::ListDropsRequest {
+        page_token: "next".into(),
+        ..Default::default()
+    };
+    let text = redact_message(&request);
+    assert!(text.ends_with("{ page_token: \"next\" }"), "{text}");
 }
 
 #[test]
