@@ -1,0 +1,142 @@
+//! Whom a verified token stands for.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use contracts::common::v1::{Audience, RetailerRole};
+use contracts::id::{OutletId, PartnerId, RoomId};
+
+use super::claims::Claims;
+use super::issuer::Issuer;
+use super::verifier::AuthError;
+use crate::caller::{Caller, role_named};
+use crate::clock::Micros;
+
+const MAX_SUBJECT: usize = 256;
+const MAX_SHOPPER_REF: usize = 128;
+const MAX_SCOPES: usize = 64;
+
+/// Whom a verified token stands for, in typed form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The token's `sub`.
+    pub subject: String,
+    /// The token's `iss`.
+    pub issuer: String,
+    /// Whom it speaks for.
+    pub audience: Audience,
+    /// The partner, for PARTNER and VIEWER.
+    pub partner_id: Option<PartnerId>,
+    /// The roles, for RETAILER.
+    pub roles: Vec<RetailerRole>,
+    /// The scopes.
+    pub scopes: BTreeSet<String>,
+    /// The room, for VIEWER.
+    pub room_id: Option<RoomId>,
+    /// The outlet, for VIEWER.
+    pub outlet_id: Option<OutletId>,
+    /// The shopper, for VIEWER.
+    pub shopper_ref: Option<String>,
+    /// Whom it acts for, for SERVICE.
+    pub on_behalf_of: Option<String>,
+    /// When the token expires.
+    pub expires: Micros,
+}
+
+impl Identity {
+    /// Reads verified claims. What does not belong to the audience is left out, so that nothing can come
+    /// to rely on it.
+    pub(super) fn of(claims: Claims, issuer: &Issuer, expires: Micros) -> Result<Self, AuthError> {
+        let audience = issuer
+            .audience(claims.actor.as_deref())
+            .ok_or(AuthError::ActorNotAllowed)?;
+        let subject = printable(claims.sub, MAX_SUBJECT).ok_or(AuthError::Claim("sub"))?;
+        let mut identity = Identity {
+            subject,
+            issuer: issuer.name.clone(),
+            audience,
+            partner_id: None,
+            roles: Vec::new(),
+            scopes: claims
+                .scope
+                .split_ascii_whitespace()
+                .take(MAX_SCOPES)
+                .map(str::to_owned)
+                .collect(),
+            room_id: None,
+            outlet_id: None,
+            shopper_ref: None,
+            on_behalf_of: None,
+            expires,
+        };
+        match audience {
+            Audience::Partner => {
+                identity.partner_id = partner_of(claims.partner_id.as_deref(), issuer)?;
+                if identity.partner_id.is_none() {
+                    return Err(AuthError::Claim("partner_id"));
+                }
+            }
+            Audience::Viewer => {
+                identity.partner_id = partner_of(claims.partner_id.as_deref(), issuer)?;
+                identity.room_id = Some(parsed(claims.room_id.as_deref(), "room_id")?);
+                identity.outlet_id = Some(parsed(claims.outlet_id.as_deref(), "outlet_id")?);
+                let shopper = claims
+                    .shopper_ref
+                    .and_then(|text| printable(text, MAX_SHOPPER_REF));
+                identity.shopper_ref = Some(shopper.ok_or(AuthError::Claim("shopper_ref"))?);
+            }
+            Audience::Retailer => {
+                identity.roles = claims
+                    .roles
+                    .iter()
+                    .filter_map(|word| role_named(word))
+                    .collect();
+            }
+            Audience::Service => identity.on_behalf_of = claims.on_behalf_of,
+            Audience::Unspecified => return Err(AuthError::ActorNotAllowed),
+        }
+        Ok(identity)
+    }
+
+    /// The caller that this identity is, in one call.
+    pub fn caller(&self, request_id: &str, traceparent: &str) -> Caller {
+        Caller {
+            subject: self.subject.clone(),
+            issuer: self.issuer.clone(),
+            audience: self.audience,
+            partner_id: self.partner_id.clone(),
+            roles: self.roles.clone(),
+            scopes: self.scopes.clone(),
+            room_id: self.room_id.clone(),
+            outlet_id: self.outlet_id.clone(),
+            shopper_ref: self.shopper_ref.clone(),
+            on_behalf_of: self.on_behalf_of.clone(),
+            request_id: request_id.to_owned(),
+            traceparent: traceparent.to_owned(),
+        }
+    }
+}
+
+/// An issuer that is bound to a partner speaks for that one, whatever the token says or leaves out.
+fn partner_of(claim: Option<&str>, issuer: &Issuer) -> Result<Option<PartnerId>, AuthError> {
+    let claimed = match claim {
+        None => None,
+        Some(text) => Some(PartnerId::from_str(text).map_err(|_| AuthError::Claim("partner_id"))?),
+    };
+    match (&issuer.partner_id, claimed) {
+        (Some(bound), Some(claimed)) if *bound != claimed => Err(AuthError::ForeignPartner),
+        (Some(bound), _) => Ok(Some(bound.clone())),
+        (None, claimed) => Ok(claimed),
+    }
+}
+
+fn parsed<T: FromStr>(claim: Option<&str>, name: &'static str) -> Result<T, AuthError> {
+    claim
+        .and_then(|text| text.parse().ok())
+        .ok_or(AuthError::Claim(name))
+}
+
+fn printable(text: String, longest: usize) -> Option<String> {
+    let fits = !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control);
+    fits.then_some(text)
+}

@@ -1,0 +1,227 @@
+//! Verification of bearer tokens.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use contracts::common::v1::Audience;
+use moka::sync::Cache;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::AuthConfig;
+use super::claims::Claims;
+use super::identity::Identity;
+use super::issuer::{Issuer, IssuerError};
+use super::jws::{JwsError, Parts};
+use crate::clock::{Micros, SharedClock};
+
+/// Why a token is not accepted. For our logs: callers get one and the same sentence for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// Larger than a token may be.
+    #[error("larger than a token may be")]
+    TooLarge,
+    /// No JWS, or its signature is wrong.
+    #[error("{0}")]
+    Jws(#[from] JwsError),
+    /// The payload is no set of claims.
+    #[error("the payload is no set of claims")]
+    Malformed,
+    /// No issuer of that name.
+    #[error("the issuer is not one of ours")]
+    UnknownIssuer,
+    /// The issuer may not sign this way.
+    #[error("the issuer may not use this algorithm")]
+    AlgorithmNotAllowed,
+    /// Meant for somebody else.
+    #[error("the token is meant for another audience")]
+    WrongAudience,
+    /// No longer good.
+    #[error("expired")]
+    Expired,
+    /// Not good yet.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// Good for longer than a token may be.
+    #[error("valid for longer than a token may be")]
+    TooLongLived,
+    /// The issuer may not speak for this kind of caller.
+    #[error("the issuer may not mint tokens for this actor")]
+    ActorNotAllowed,
+    /// The issuer is bound to another partner.
+    #[error("the issuer may not mint tokens of this partner")]
+    ForeignPartner,
+    /// A claim is missing or wrong.
+    #[error("the claim {0} is missing or wrong")]
+    Claim(&'static str),
+}
+
+/// Verifies bearer tokens; remembers good ones until they expire. Cheap to clone.
+#[derive(Clone)]
+pub struct TokenVerifier {
+    rules: Arc<Rules>,
+    state: Arc<ArcSwap<State>>,
+    clock: SharedClock,
+}
+
+struct Rules {
+    audience: String,
+    leeway: Duration,
+    max_life: Duration,
+    max_viewer_life: Duration,
+    max_bytes: usize,
+    cached: u64,
+}
+
+struct State {
+    issuers: HashMap<String, Issuer>,
+    verified: Cache<[u8; 32], Arc<Identity>>,
+}
+
+impl TokenVerifier {
+    /// A verifier for the tokens of these issuers. Limits come from `config`; its own list of issuers is
+    /// not read here, see [`TokenVerifier::from_config`].
+    pub fn new(config: &AuthConfig, issuers: Vec<Issuer>, clock: SharedClock) -> Self {
+        let rules = Rules {
+            audience: config.audience.clone(),
+            leeway: Duration::from_secs(config.leeway_s),
+            max_life: Duration::from_secs(config.max_token_life_s),
+            max_viewer_life: Duration::from_secs(config.max_viewer_token_life_s),
+            max_bytes: config.max_token_bytes,
+            cached: config.verified_tokens_cached,
+        };
+        let state = State::new(issuers, &rules);
+        TokenVerifier {
+            rules: Arc::new(rules),
+            state: Arc::new(ArcSwap::from_pointee(state)),
+            clock,
+        }
+    }
+
+    /// A verifier for the configured issuers and the suite's `own`.
+    pub fn from_config(
+        config: &AuthConfig,
+        own: Issuer,
+        clock: SharedClock,
+    ) -> Result<Self, IssuerError> {
+        Ok(Self::new(config, Self::issuers(config, own)?, clock))
+    }
+
+    /// Reads the issuers and their key files again, for rotated keys. Tokens verified before are verified
+    /// anew. When anything is wrong, the old issuers stay.
+    pub fn reload(&self, config: &AuthConfig, own: Issuer) -> Result<(), IssuerError> {
+        let issuers = Self::issuers(config, own)?;
+        self.state.store(Arc::new(State::new(issuers, &self.rules)));
+        Ok(())
+    }
+
+    fn issuers(config: &AuthConfig, own: Issuer) -> Result<Vec<Issuer>, IssuerError> {
+        let mut issuers = vec![own];
+        for entry in &config.issuers {
+            let issuer = Issuer::from_config(entry)?;
+            if issuers.iter().any(|other| other.name == issuer.name) {
+                return Err(IssuerError::twice(&issuer.name));
+            }
+            issuers.push(issuer);
+        }
+        Ok(issuers)
+    }
+
+    /// Whom the token stands for.
+    pub fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+        if token.len() > self.rules.max_bytes {
+            return Err(AuthError::TooLarge);
+        }
+        let state = self.state.load();
+        let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        if let Some(identity) = state.verified.get(&key) {
+            if self.is_over(identity.expires) {
+                state.verified.invalidate(&key);
+                return Err(AuthError::Expired);
+            }
+            return Ok(identity);
+        }
+        let identity = Arc::new(self.verify_anew(token, &state)?);
+        state.verified.insert(key, identity.clone());
+        Ok(identity)
+    }
+
+    fn verify_anew(&self, token: &str, state: &State) -> Result<Identity, AuthError> {
+        let parts = Parts::of(token)?;
+        let payload = parts.payload()?;
+        let issuer = issuer_of(&payload, state)?;
+        if !issuer.allows(parts.header.alg) {
+            return Err(AuthError::AlgorithmNotAllowed);
+        }
+        issuer.verify(&parts)?;
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| AuthError::Malformed)?;
+        if !claims.aud.contains(&self.rules.audience) {
+            return Err(AuthError::WrongAudience);
+        }
+        let (expires, life) = self.times(&claims)?;
+        let identity = Identity::of(claims, issuer, expires)?;
+        let longest = match identity.audience {
+            Audience::Viewer => self.rules.max_viewer_life.min(self.rules.max_life),
+            _ => self.rules.max_life,
+        };
+        if life > longest {
+            return Err(AuthError::TooLongLived);
+        }
+        Ok(identity)
+    }
+
+    /// When the token expires and how long it lives.
+    fn times(&self, claims: &Claims) -> Result<(Micros, Duration), AuthError> {
+        let now = self.clock.now();
+        let expires = Micros::from_seconds(claims.exp.ok_or(AuthError::Claim("exp"))?);
+        if self.is_over(expires) {
+            return Err(AuthError::Expired);
+        }
+        let latest_start = now.plus(self.rules.leeway);
+        for start in [claims.nbf, claims.iat].into_iter().flatten() {
+            if Micros::from_seconds(start) > latest_start {
+                return Err(AuthError::NotYetValid);
+            }
+        }
+        let issued = claims.iat.map_or(now, Micros::from_seconds);
+        Ok((expires, expires.since(issued)))
+    }
+
+    fn is_over(&self, expires: Micros) -> bool {
+        self.clock.now() >= expires.plus(self.rules.leeway)
+    }
+}
+
+impl State {
+    fn new(issuers: Vec<Issuer>, rules: &Rules) -> Self {
+        State {
+            issuers: issuers
+                .into_iter()
+                .map(|issuer| (issuer.name.clone(), issuer))
+                .collect(),
+            verified: Cache::builder()
+                .max_capacity(rules.cached)
+                .time_to_live(rules.max_life)
+                .build(),
+        }
+    }
+}
+
+/// The issuer that the unverified payload names; only decides whose keys it has to stand up to.
+fn issuer_of<'a>(payload: &[u8], state: &'a State) -> Result<&'a Issuer, AuthError> {
+    #[derive(Deserialize)]
+    struct Named {
+        iss: String,
+    }
+    let named: Named = serde_json::from_slice(payload).map_err(|_| AuthError::Malformed)?;
+    state
+        .issuers
+        .get(&named.iss)
+        .ok_or(AuthError::UnknownIssuer)
+}
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;
