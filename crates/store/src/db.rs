@@ -1,0 +1,297 @@
+//! A service's database, and how units of work get run on it.
+
+mod config;
+mod faults;
+mod observe;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kit::caller::Caller;
+use kit::clock::{Micros, SharedClock};
+use kit::errors::Fault;
+use kit::ids::SharedIds;
+use tokio::sync::watch;
+
+pub use config::DbConfig;
+pub(crate) use config::invalid;
+pub use faults::{Faults, Point};
+pub(crate) use observe::outcome;
+pub use observe::{Meter, Observation, Observer};
+
+use crate::error::StoreError;
+use crate::migrate::{self, Migrations};
+use crate::operation::Operation;
+use crate::postgres::PgBackend;
+use crate::sqlite::SqliteBackend;
+use crate::tx::{Engine, UnitScope};
+
+/// Whose clock [`crate::Tx::now`] reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeSource {
+    /// PostgreSQL's own clock, so that replicas agree; SQLite, being in the process, has none of its
+    /// own and uses the injected one.
+    #[default]
+    Database,
+    /// The injected clock on either engine; for tests.
+    Injected,
+}
+
+/// What a database is given beside its configuration.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Time, for SQLite, for measuring and for tests.
+    pub clock: SharedClock,
+    /// Identifiers and randomness.
+    pub ids: SharedIds,
+    /// Whose clock transactions read.
+    pub time: TimeSource,
+    /// Who is told about units that ended.
+    pub observer: Arc<dyn Observer>,
+    /// Where the database fails; only in tests.
+    pub faults: Option<Arc<dyn Faults>>,
+}
+
+impl Surroundings {
+    /// What production has.
+    pub fn new(clock: SharedClock, ids: SharedIds) -> Self {
+        Surroundings {
+            clock,
+            ids,
+            time: TimeSource::Database,
+            observer: Arc::new(Meter::global()),
+            faults: None,
+        }
+    }
+}
+
+/// A handle on a service's database; cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    backend: Backend,
+}
+
+enum Backend {
+    Postgres(PgBackend),
+    Sqlite(SqliteBackend),
+}
+
+/// What both engines need to run units.
+pub(crate) struct Shared {
+    pub(crate) config: DbConfig,
+    pub(crate) service: &'static str,
+    pub(crate) engine: Engine,
+    pub(crate) around: Surroundings,
+    commits: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// A commit put something into the feed.
+    pub(crate) fn published(&self) {
+        self.commits.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn scope(
+        &self,
+        operation: &'static str,
+        caller: Arc<Caller>,
+        now: Micros,
+        write: bool,
+    ) -> UnitScope {
+        UnitScope {
+            operation,
+            caller,
+            now,
+            ids: self.around.ids.clone(),
+            write,
+        }
+    }
+
+    pub(crate) fn strikes(&self, point: Point, operation: &'static str) -> bool {
+        self.around
+            .faults
+            .as_ref()
+            .is_some_and(|faults| faults.strike(point, operation))
+    }
+
+    /// Tells the observer how a unit ended, and hands on its answer.
+    pub(crate) fn ended<T>(
+        &self,
+        unit: &Started,
+        runs: u32,
+        answer: Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.around.observer.ended(&Observation {
+            service: self.service,
+            engine: self.engine,
+            operation: unit.operation,
+            write: unit.write,
+            outcome: outcome(&answer),
+            runs,
+            duration: self
+                .around
+                .clock
+                .instant()
+                .saturating_duration_since(unit.at),
+        });
+        answer
+    }
+}
+
+/// A unit that was asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Started {
+    pub(crate) operation: &'static str,
+    pub(crate) write: bool,
+    at: Instant,
+}
+
+impl Db {
+    /// Opens the database of `service`. A SQLite file is created when it is missing; PostgreSQL is
+    /// connected to when the first unit needs it, so that a server may come up before its database.
+    pub async fn open(
+        config: &DbConfig,
+        service: &'static str,
+        clock: SharedClock,
+        ids: SharedIds,
+    ) -> Result<Db, StoreError> {
+        Db::open_with(config, service, Surroundings::new(clock, ids)).await
+    }
+
+    /// The same, with everything that can be given.
+    pub async fn open_with(
+        config: &DbConfig,
+        service: &'static str,
+        around: Surroundings,
+    ) -> Result<Db, StoreError> {
+        let engine = config.check()?;
+        let shared = Arc::new(Shared {
+            config: config.clone(),
+            service,
+            engine,
+            around,
+            commits: watch::Sender::new(0),
+        });
+        let backend = match engine {
+            Engine::Postgres => Backend::Postgres(PgBackend::open(shared.clone())?),
+            Engine::Sqlite => Backend::Sqlite(SqliteBackend::open(shared.clone()).await?),
+        };
+        Ok(Db {
+            inner: Arc::new(Inner { shared, backend }),
+        })
+    }
+
+    /// Which engine it is.
+    pub fn engine(&self) -> Engine {
+        self.inner.shared.engine
+    }
+
+    /// The service whose database it is.
+    pub fn service(&self) -> &'static str {
+        self.inner.shared.service
+    }
+
+    /// The injected clock; decisions use [`crate::Tx::now`] instead.
+    pub fn clock(&self) -> SharedClock {
+        self.inner.shared.around.clock.clone()
+    }
+
+    /// The injected identifiers and randomness.
+    pub fn ids(&self) -> SharedIds {
+        self.inner.shared.around.ids.clone()
+    }
+
+    /// Runs a unit of work and commits it.
+    ///
+    /// It runs in a task of its own; dropping this future only stops the waiting, never the unit. It is
+    /// run again after a conflict or a lost connection, see [`Operation`]. The faults keep their meaning:
+    /// `Refused`, `Busy`, `Conflict`, `ConnectionLost` and `Internal` say that nothing was done,
+    /// `Unknown` that it may have been.
+    pub async fn execute<O: Operation>(
+        &self,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        let started = self.start(operation.name(), true);
+        match &self.inner.backend {
+            Backend::Postgres(backend) => backend.run(started, caller, operation).await,
+            Backend::Sqlite(backend) => backend.write(started, caller, operation).await,
+        }
+    }
+
+    /// Runs a unit that only reads, on one snapshot. Publishing or auditing in it is a fault.
+    pub async fn read<O: Operation>(
+        &self,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        let started = self.start(operation.name(), false);
+        match &self.inner.backend {
+            Backend::Postgres(backend) => backend.run(started, caller, operation).await,
+            Backend::Sqlite(backend) => backend.read(started, caller, operation).await,
+        }
+    }
+
+    fn start(&self, operation: &'static str, write: bool) -> Started {
+        Started {
+            operation,
+            write,
+            at: self.inner.shared.around.clock.instant(),
+        }
+    }
+
+    /// Counts the commits of this process that put something into the feed.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.shared.commits.subscribe()
+    }
+
+    /// Brings the schema up to date: the store's own tables first, then the service's. Safe to call
+    /// from several processes at once, and again.
+    pub async fn migrate(&self, migrations: &Migrations) -> Result<(), StoreError> {
+        migrate::run(self.inner.shared.clone(), Some(*migrations)).await
+    }
+
+    /// The store's own tables alone.
+    pub async fn migrate_store(&self) -> Result<(), StoreError> {
+        migrate::run(self.inner.shared.clone(), None).await
+    }
+
+    /// The migrations that the database still lacks, by number and name; empty when it is up to date.
+    pub async fn pending(&self, migrations: &Migrations) -> Result<Vec<String>, StoreError> {
+        migrate::pending(self.inner.shared.clone(), *migrations).await
+    }
+
+    /// Whether the database answers; for readiness.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        self.read(&Caller::system("ping"), Ping).await
+    }
+
+    /// Refuses new units as busy, lets those under way end, and closes every connection. May be called
+    /// again.
+    pub async fn close(&self) {
+        match &self.inner.backend {
+            Backend::Postgres(backend) => backend.close().await,
+            Backend::Sqlite(backend) => backend.close().await,
+        }
+    }
+}
+
+struct Ping;
+
+impl Operation for Ping {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "ping"
+    }
+
+    async fn run(&self, tx: &mut crate::Tx) -> Result<(), Fault> {
+        let _: (i64,) = crate::sql!(tx, one(i64,), "SELECT CAST(1 AS BIGINT)")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Brings a schema up to date: the store's own tables first, then the service's.
+
+use std::sync::Arc;
+
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use crate::db::Shared;
+use crate::error::StoreError;
+use crate::postgres::{Purpose, options};
+use crate::sqlite::open_writer;
+use crate::tx::Engine;
+
+/// The migrations of one crate: the same numbers and names for both engines.
+#[derive(Clone, Copy, Debug)]
+pub struct Migrations {
+    /// Those for PostgreSQL.
+    pub postgres: &'static Migrator,
+    /// Those for SQLite.
+    pub sqlite: &'static Migrator,
+}
+
+impl Migrations {
+    /// Those for one engine.
+    pub fn of(&self, engine: Engine) -> &'static Migrator {
+        match engine {
+            Engine::Postgres => self.postgres,
+            Engine::Sqlite => self.sqlite,
+        }
+    }
+}
+
+static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// The store's own tables.
+pub const STORE: Migrations = Migrations {
+    postgres: &POSTGRES,
+    sqlite: &SQLITE,
+};
+
+// Each crate counts its migrations from 1, so each has a table of its own.
+const STORE_TABLE: &str = "_migrations_store";
+const SERVICE_TABLE: &str = "_migrations";
+
+// Held by the one process that migrates. A row rather than an advisory lock, which not every database
+// that speaks the protocol has.
+const LOCK_TABLE: &str = "CREATE TABLE IF NOT EXISTS _migration_lock (one BIGINT PRIMARY KEY);
+    INSERT INTO _migration_lock (one) VALUES (1) ON CONFLICT DO NOTHING";
+const LOCK: &str = "BEGIN; SELECT one FROM _migration_lock WHERE one = 1 FOR UPDATE";
+// Two processes that create the same thing at once may both find it missing; one then fails.
+const CREATE_TRIES: u32 = 5;
+
+/// Runs what is missing. In a task of its own, like every unit: a caller that goes away does not stop it
+/// halfway.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    service: Option<Migrations>,
+) -> Result<(), StoreError> {
+    let task = async move {
+        match shared.engine {
+            Engine::Postgres => migrate_postgres(&shared, service).await,
+            Engine::Sqlite => {
+                let mut connection = open_writer(&shared).await?;
+                let done = apply(&mut connection, Engine::Sqlite, service).await;
+                connection.close().await.map_err(failed)?;
+                done
+            }
+        }
+    };
+    match kit::spawn("migrate", task).await {
+        Ok(done) => done,
+        Err(error) => Err(StoreError::refused("migrate", error.to_string())),
+    }
+}
+
+/// What the database still lacks.
+pub(crate) async fn pending(
+    shared: Arc<Shared>,
+    service: Migrations,
+) -> Result<Vec<String>, StoreError> {
+    let mut missing = Vec::new();
+    match shared.engine {
+        Engine::Postgres => {
+            let mut connection = connect(&shared).await?;
+            for (migrator, table) in plan(Engine::Postgres, Some(service)) {
+                missing.extend(lacking(&mut connection, migrator, table).await?);
+            }
+            connection.close().await.map_err(failed)?;
+        }
+        Engine::Sqlite => {
+            let mut connection = open_writer(&shared).await?;
+            for (migrator, table) in plan(Engine::Sqlite, Some(service)) {
+                missing.extend(lacking(&mut connection, migrator, table).await?);
+            }
+            connection.close().await.map_err(failed)?;
+        }
+    }
+    Ok(missing)
+}
+
+fn plan(
+    engine: Engine,
+    service: Option<Migrations>,
+) -> impl Iterator<Item = (&'static Migrator, &'static str)> {
+    let service = service.map(|service| (service.of(engine), SERVICE_TABLE));
+    std::iter::once((STORE.of(engine), STORE_TABLE)).chain(service)
+}
+
+async fn apply<C: Migrate>(
+    connection: &mut C,
+    engine: Engine,
+    service: Option<Migrations>,
+) -> Result<(), StoreError> {
+    for (migrator, table) in plan(engine, service) {
+        let migrator = Migrator {
+            migrations: std::borrow::Cow::Borrowed(&migrator.migrations),
+            table_name: table.into(),
+            locking: false,
+            ..Migrator::DEFAULT
+        };
+        migrator
+            .run_direct(None, connection, false)
+            .await
+            .map_err(refused)?;
+    }
+    Ok(())
+}
+
+async fn lacking<C: Migrate>(
+    connection: &mut C,
+    migrator: &Migrator,
+    table: &str,
+) -> Result<Vec<String>, StoreError> {
+    // The table is missing before the first migration.
+    let applied = connection
+        .list_applied_migrations(table)
+        .await
+        .unwrap_or_default();
+    let is_applied = |version| applied.iter().any(|migration| migration.version == version);
+    let lacking = migrator
+        .iter()
+        .filter(|migration| !is_applied(migration.version));
+    Ok(lacking
+        .map(|migration| format!("{table}: {} {}", migration.version, migration.description))
+        .collect())
+}
+
+async fn migrate_postgres(shared: &Shared, service: Option<Migrations>) -> Result<(), StoreError> {
+    let mut keeper = connect(shared).await?;
+    prepare(&mut keeper, shared.config.schema.as_deref()).await?;
+    keeper.execute(LOCK).await.map_err(failed)?;
+    let mut connection = connect(shared).await?;
+    let done = apply(&mut connection, Engine::Postgres, service).await;
+    connection.close().await.map_err(failed)?;
+    // Closing lets go of the lock.
+    keeper.close().await.map_err(failed)?;
+    done
+}
+
+async fn connect(shared: &Shared) -> Result<PgConnection, StoreError> {
+    options(shared, Purpose::Migration)?
+        .connect()
+        .await
+        .map_err(failed)
+}
+
+async fn prepare(connection: &mut PgConnection, schema: Option<&str>) -> Result<(), StoreError> {
+    let mut tries = CREATE_TRIES;
+    loop {
+        let done = create(connection, schema).await;
+        match done {
+            // unique_violation in the catalogue, duplicate_schema, duplicate_table, tuple updated meanwhile
+            Err(error)
+                if tries > 1 && matches!(error.code(), "23505" | "42P06" | "42P07" | "XX000") =>
+            {
+                tries -= 1
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn create(connection: &mut PgConnection, schema: Option<&str>) -> Result<(), StoreError> {
+    if let Some(schema) = schema {
+        // The name was checked when the database was opened: lower-case letters, digits, underscores.
+        let text = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+        connection
+            .execute(sqlx::AssertSqlSafe(text))
+            .await
+            .map_err(failed)?;
+    }
+    connection
+        .execute(LOCK_TABLE)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+fn failed(error: sqlx::Error) -> StoreError {
+    StoreError::from_sqlx("migrate", &error)
+}
+
+fn refused(error: MigrateError) -> StoreError {
+    let message = match &error {
+        MigrateError::Execute(error) => return StoreError::from_sqlx("migrate", error),
+        MigrateError::ExecuteMigration(error, version) => {
+            let cause = StoreError::from_sqlx("", error);
+            format!("migration {version} failed: {cause}")
+        }
+        MigrateError::VersionMissing(version) => format!(
+            "the database has migration {version}, which this program does not know: the program is older than the database"
+        ),
+        MigrateError::VersionMismatch(version) => {
+            format!(
+                "migration {version} was changed after it had been applied; add a new migration instead"
+            )
+        }
+        MigrateError::Dirty(version) => {
+            format!(
+                "migration {version} was applied in part; mend the schema by hand, then remove its row"
+            )
+        }
+        other => other.to_string(),
+    };
+    StoreError::refused("migrate", message)
+}

@@ -1,0 +1,337 @@
+//! Units of work on PostgreSQL.
+//!
+//! Every unit runs in a task that nobody cancels, on a connection that goes back to the pool only after
+//! its COMMIT or ROLLBACK was answered. sqlx counts a transaction as open only once BEGIN was answered,
+//! so a `begin` that is dropped halfway would leave an open transaction on a pooled connection, into
+//! which later writes vanish; [`PgUnit`] closes such a connection instead.
+
+use std::panic::AssertUnwindSafe;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kit::caller::Caller;
+use kit::clock::Micros;
+use kit::errors::Fault;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Executor, PgPool, Postgres, Row};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use crate::db::{Point, Shared, Started, TimeSource, invalid};
+use crate::error::{Class, StoreError, busy, unknown};
+use crate::operation::{Operation, perform};
+use crate::tx::{Conn, Tx};
+
+/// BEGIN, and BEGIN with the time, which then costs no round trip of its own.
+macro_rules! begin {
+    ($begin:literal) => {
+        (
+            $begin,
+            concat!(
+                $begin,
+                "; SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+            ),
+        )
+    };
+}
+
+const BEGIN_WRITE: (&str, &str) = begin!("BEGIN ISOLATION LEVEL READ COMMITTED");
+// One snapshot for all statements, as SQLite's readers have it.
+const BEGIN_READ: (&str, &str) = begin!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+
+/// A pool of connections to PostgreSQL.
+pub struct PgBackend {
+    pool: PgPool,
+    shared: Arc<Shared>,
+    slots: Arc<Semaphore>,
+}
+
+/// A pooled connection while a unit of work has it.
+pub struct PgUnit {
+    connection: PoolConnection<Postgres>,
+    // Whether it is known to have no open transaction.
+    clean: bool,
+}
+
+impl PgUnit {
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for PgUnit {
+    fn drop(&mut self) {
+        if !self.clean {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// How one run of a unit ended.
+enum Run<T> {
+    Done(T),
+    /// Rolled back, or never begun.
+    NotDone(Fault),
+    /// COMMIT was sent and its answer lost.
+    InDoubt(StoreError),
+}
+
+impl PgBackend {
+    pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let config = &shared.config;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(config.acquire_timeout())
+            .max_lifetime(Duration::from_secs(config.connection_life_s))
+            .idle_timeout(Duration::from_secs(config.connection_idle_s))
+            // BEGIN finds out as well, and costs nothing extra.
+            .test_before_acquire(false)
+            .connect_lazy_with(options(&shared, Purpose::Units)?);
+        let slots = Arc::new(Semaphore::new(config.queue_max.min(Semaphore::MAX_PERMITS)));
+        Ok(PgBackend {
+            pool,
+            shared,
+            slots,
+        })
+    }
+
+    pub(crate) async fn run<O: Operation>(
+        &self,
+        started: Started,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            let answer = Err(busy(
+                "too many units of work wait for the database; try again",
+            ));
+            return self.shared.ended(&started, 0, answer);
+        };
+        let unit = Unit {
+            pool: self.pool.clone(),
+            shared: self.shared.clone(),
+            caller: Arc::new(caller.clone()),
+            started,
+        };
+        let span = tracing::debug_span!("unit", operation = started.operation, engine = "postgres");
+        let task = async move {
+            let answer = unit.settle(operation).await;
+            drop(slot);
+            answer
+        };
+        match kit::spawn(started.operation, task.instrument(span)).await {
+            Ok(answer) => answer,
+            // Panics are caught inside; only the end of the runtime takes a task away, and then
+            // nobody knows how far it was.
+            Err(_) => Err(unknown(
+                "the server stopped before the database had answered",
+            )),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        let all = u32::try_from(self.shared.config.queue_max).unwrap_or(u32::MAX);
+        if let Ok(slots) = self.slots.acquire_many(all).await {
+            self.slots.close();
+            drop(slots);
+        }
+        self.pool.close().await;
+    }
+}
+
+struct Unit {
+    pool: PgPool,
+    shared: Arc<Shared>,
+    caller: Arc<Caller>,
+    started: Started,
+}
+
+impl Unit {
+    /// Runs the unit until it has an answer.
+    async fn settle<O: Operation>(&self, operation: O) -> Result<O::Output, Fault> {
+        let config = &self.shared.config;
+        let mut in_doubt = false;
+        let mut runs = 0;
+        let answer = loop {
+            runs += 1;
+            let fault = match self.run_once(&operation).await {
+                Run::Done(output) => break Ok(output),
+                Run::NotDone(fault) => fault,
+                Run::InDoubt(error) => {
+                    tracing::warn!(operation = self.started.operation, %error, "lost the answer to COMMIT");
+                    in_doubt = true;
+                    // If it did take effect, readers of the feed should look.
+                    self.shared.published();
+                    error.into()
+                }
+            };
+            let again = matches!(fault, Fault::Conflict(_) | Fault::ConnectionLost(_));
+            if again && runs < config.attempts_max {
+                tracing::debug!(
+                    operation = self.started.operation,
+                    runs,
+                    error = fault.chain(),
+                    "runs again"
+                );
+                let pause = config.backoff(runs, self.shared.around.ids.random_u64());
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            // Once a COMMIT was sent, only success is an answer: a refusal may come from a run that
+            // could not see the first one, because it is still committing, or that saw its effect.
+            break Err(if in_doubt {
+                unknown(
+                    "whether this was done cannot be told just now; ask again with the same key",
+                )
+            } else {
+                fault
+            });
+        };
+        self.shared.ended(&self.started, runs, answer)
+    }
+
+    async fn run_once<O: Operation>(&self, operation: &O) -> Run<O::Output> {
+        let (unit, now) = match self.begin().await {
+            Ok(begun) => begun,
+            Err(error) => return Run::NotDone(error.into()),
+        };
+        let Started {
+            operation: name,
+            write,
+            ..
+        } = self.started;
+        let mut tx = Tx::new(
+            Conn::Postgres(unit),
+            self.shared.scope(name, self.caller.clone(), now, write),
+        );
+        // A panic drops out of the operation only; the connection below it is closed with `tx`.
+        let performed = AssertUnwindSafe(perform(operation, &mut tx))
+            .catch_unwind()
+            .await;
+        let Conn::Postgres(mut unit) = tx.conn else {
+            return Run::NotDone(Fault::internal(
+                "a PostgreSQL unit came back from another engine",
+            ));
+        };
+        match performed {
+            Ok(Ok((output, published))) => self.commit(unit, output, published).await,
+            // The connection is gone, or wants replacing.
+            Ok(Err(fault @ Fault::ConnectionLost(_))) => Run::NotDone(fault),
+            Ok(Err(fault)) => {
+                unit.clean = unit.connection().execute("ROLLBACK").await.is_ok();
+                Run::NotDone(fault)
+            }
+            Err(_) => Run::NotDone(Fault::internal(format!("operation {name} panicked"))),
+        }
+    }
+
+    async fn commit<T>(&self, mut unit: PgUnit, output: T, published: bool) -> Run<T> {
+        let Started {
+            operation, write, ..
+        } = self.started;
+        if self.shared.strikes(Point::BeforeCommit, operation) {
+            return Run::NotDone(lost("before COMMIT").into());
+        }
+        let answer = unit.connection().execute("COMMIT").await;
+        if write && self.shared.strikes(Point::AfterCommit, operation) {
+            return Run::InDoubt(lost("COMMIT"));
+        }
+        match answer {
+            Ok(_) => {
+                unit.clean = true;
+                if published {
+                    self.shared.published();
+                }
+                Run::Done(output)
+            }
+            Err(error) => {
+                let error = StoreError::from_sqlx("COMMIT", &error);
+                match error.class() {
+                    Class::ConnectionLost if write => Run::InDoubt(error),
+                    _ => Run::NotDone(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Opens a transaction and reads the time. A connection that died in the pool is replaced here,
+    /// where nothing has been done yet.
+    async fn begin(&self) -> Result<(PgUnit, Micros), StoreError> {
+        let mut tries = self.shared.config.max_connections;
+        loop {
+            let begun = self.begin_once().await;
+            match begun {
+                Err(error) if error.class() == Class::ConnectionLost && tries > 0 => tries -= 1,
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn begin_once(&self) -> Result<(PgUnit, Micros), StoreError> {
+        let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);
+        let connection = self.pool.acquire().await.map_err(failed)?;
+        let mut unit = PgUnit {
+            connection,
+            clean: false,
+        };
+        let (begin, begin_and_now) = if self.started.write {
+            BEGIN_WRITE
+        } else {
+            BEGIN_READ
+        };
+        if self.shared.around.time == TimeSource::Injected {
+            unit.connection().execute(begin).await.map_err(failed)?;
+            return Ok((unit, self.shared.around.clock.now()));
+        }
+        let rows = sqlx::raw_sql(begin_and_now)
+            .fetch_all(unit.connection())
+            .await
+            .map_err(failed)?;
+        let now = rows
+            .first()
+            .ok_or(sqlx::Error::RowNotFound)
+            .and_then(|row| row.try_get::<i64, _>(0));
+        Ok((unit, Micros(now.map_err(failed)?)))
+    }
+}
+
+fn lost(what: &'static str) -> StoreError {
+    StoreError::refused(what, "the connection was lost").with_class(Class::ConnectionLost)
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Units,
+    Migration,
+}
+
+/// How to connect. The limits travel with the connection request and cost no round trip.
+pub(crate) fn options(shared: &Shared, purpose: Purpose) -> Result<PgConnectOptions, StoreError> {
+    let config = &shared.config;
+    let options = PgConnectOptions::from_str(&config.url)
+        .map_err(|_| invalid("url must be postgres://user:password@host/database"))?
+        .application_name(&format!("vitrine-{}", shared.service))
+        .statement_cache_capacity(config.statement_cache_size)
+        .disable_statement_logging();
+    let options = match &config.schema {
+        Some(schema) => options.options([("search_path", schema)]),
+        None => options,
+    };
+    // A migration may take as long as it takes, but waits for locks no longer than anybody.
+    let (statement_ms, idle_ms) = match purpose {
+        Purpose::Units => (
+            config.statement_timeout_ms,
+            config.idle_in_transaction_timeout_ms,
+        ),
+        Purpose::Migration => (0, 0),
+    };
+    Ok(options.options([
+        ("statement_timeout", statement_ms),
+        ("lock_timeout", config.lock_timeout_ms),
+        ("idle_in_transaction_session_timeout", idle_ms),
+    ]))
+}
