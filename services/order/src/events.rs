@@ -1,0 +1,1 @@
+//! What this service publishes in its feed, and what it reads from those of others.

@@ -1,0 +1,20 @@
+//! What the order service reasons about: plain values and pure transitions. Nothing here waits, and nothing
+//! knows of tables or the wire.
+
+pub mod amount;
+pub mod command;
+pub mod listing;
+pub mod order;
+pub mod payment;
+pub mod refund;
+pub mod stock;
+mod words;
+
+pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
+pub use listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
+pub use order::{
+    AftersaleState, CancelReason, Destination, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState,
+    Placement, ShipBlock, ShipTerms, Touchpoint,
+};
+pub use payment::{Payment, PaymentOutcome, Refund, RefundLine, RefundReason, RefundState};
+pub use stock::{Allotment, Assignment, DropSale, DropState, Movement, MovementKind, Stock, StopKind};

@@ -1,0 +1,126 @@
+//! The desk: where the commands of the handshake are handed in.
+//!
+//! Many callers hand in commands; a lane carries out what has gathered in one transaction and answers each
+//! caller with a verdict of their own. See [`super::batch`] for what happens inside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::store::Db;
+use ::store::batch::{Admission, BatchRun, Lane, Priority};
+use ::store::Tx;
+use kit::caller::Caller;
+use kit::errors::{Fault, Refusal};
+
+use super::batch;
+use crate::Config;
+use crate::model::Placement;
+use crate::model::command::{Answer, Command, Confirm, Place};
+use crate::model::payment::Payment;
+
+/// A command and on whose word it is carried out.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks; feed entries and audit rows name them.
+    pub caller: Arc<Caller>,
+    /// What for.
+    pub command: Command,
+}
+
+/// What one caller is told.
+pub type Verdict = Result<Answer, Refusal>;
+
+/// How long units may be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldRules {
+    /// When the partner names no time.
+    pub ttl: Duration,
+    /// The longest a partner may ask for at placement.
+    pub ttl_max: Duration,
+    /// The longest that one ExtendHold may add.
+    pub extension_max: Duration,
+    /// The longest between placement and the end of the hold.
+    pub total_max: Duration,
+}
+
+impl HoldRules {
+    /// The rules of a configuration.
+    pub fn of(config: &Config) -> Self {
+        HoldRules {
+            ttl: Duration::from_secs(config.hold_ttl_s),
+            ttl_max: Duration::from_secs(config.hold_ttl_max_s),
+            extension_max: Duration::from_secs(config.hold_extension_max_s),
+            total_max: Duration::from_secs(config.hold_total_max_s),
+        }
+    }
+}
+
+/// The way in; cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    lane: Lane<Request, Verdict>,
+}
+
+impl Desk {
+    /// Starts the lanes.
+    pub fn start(db: &Db, config: &Config) -> Self {
+        Desk { lane: Lane::start(db, Runner { rules: HoldRules::of(config) }, &config.lane) }
+    }
+
+    /// Hands in a command and waits for its verdict. `Busy` means that nothing was done.
+    pub async fn submit(&self, caller: &Arc<Caller>, command: Command) -> Result<Answer, Fault> {
+        let how = Admission { priority: priority(&command), deadline: None, affinity: None };
+        let request = Request { caller: caller.clone(), command };
+        Ok(self.lane.submit(request, how).await??)
+    }
+
+    /// Places an order; true when it had been placed before.
+    pub async fn place(&self, caller: &Arc<Caller>, place: Place) -> Result<(Arc<Placement>, bool), Fault> {
+        match self.submit(caller, Command::Place(Box::new(place))).await? {
+            Answer::Placed { placement, replayed } => Ok((placement, replayed)),
+            other => Err(unexpected("a placement", &other)),
+        }
+    }
+
+    /// Records a payment; true when it had been recorded before.
+    pub async fn confirm(&self, caller: &Arc<Caller>, confirm: Confirm) -> Result<(Arc<Payment>, bool), Fault> {
+        match self.submit(caller, Command::Confirm(Box::new(confirm))).await? {
+            Answer::Confirmed { payment, replayed } => Ok((payment, replayed)),
+            other => Err(unexpected("a payment", &other)),
+        }
+    }
+
+    /// How many commands wait.
+    pub fn waiting(&self) -> usize {
+        self.lane.waiting()
+    }
+}
+
+/// Money that was taken goes first, and so does what stops more of it from being taken.
+fn priority(command: &Command) -> Priority {
+    match command {
+        Command::Confirm(_) | Command::Stop(_) => Priority::MoneyTaken,
+        _ => Priority::Normal,
+    }
+}
+
+fn unexpected(wanted: &str, got: &Answer) -> Fault {
+    Fault::internal(format!("the desk answered {} where {wanted} was due", got.name()))
+}
+
+/// Carries out batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Runner {
+    /// How long units may be held.
+    pub rules: HoldRules,
+}
+
+impl BatchRun<Request, Verdict> for Runner {
+    fn name(&self) -> &'static str {
+        "order.desk"
+    }
+
+    async fn run(&self, tx: &mut Tx, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
+        batch::run(tx, &self.rules, requests).await
+    }
+}

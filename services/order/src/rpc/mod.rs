@@ -1,0 +1,1 @@
+//! The gRPC services: parse, ask an operation, render.

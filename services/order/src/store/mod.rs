@@ -1,0 +1,1 @@
+//! The SQL of this service: functions on a transaction, noun first.
