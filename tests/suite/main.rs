@@ -1,2 +1,3 @@
-#[test]
-fn skeleton() {}
+//! The suite as a whole: its architecture, and the same scenarios on several topologies.
+
+mod architecture;
