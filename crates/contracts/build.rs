@@ -25,6 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/policy/credential.rs");
 
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the way in which cargo tells a build script where to write"
+    )]
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let mut files = Vec::new();
     collect_protos(Path::new(PROTO_ROOT), &mut files)?;
