@@ -2,12 +2,13 @@
 //! request id, trace, deadline and on whose behalf it runs. Errors name the id in it; a
 //! [`crate::wire::Wire`] hands trace, deadline and principal to the next service.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 
 tokio::task_local! {
-    static SCOPE: Scope;
+    static SCOPE: Arc<Scope>;
 }
 
 /// The call in progress.
@@ -26,7 +27,13 @@ pub struct Scope {
 impl Scope {
     /// The scope of the running task; empty outside a call.
     pub fn current() -> Scope {
-        SCOPE.try_with(Clone::clone).unwrap_or_default()
+        SCOPE
+            .try_with(|scope| (**scope).clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn shared() -> Option<Arc<Scope>> {
+        SCOPE.try_with(Arc::clone).ok()
     }
 
     /// Whether the running task belongs to a call.
@@ -49,11 +56,15 @@ impl Scope {
 
     /// Runs `future` inside this scope.
     pub async fn run<F: Future>(self, future: F) -> F::Output {
+        Arc::new(self).run_shared(future).await
+    }
+
+    pub(crate) async fn run_shared<F: Future>(self: Arc<Self>, future: F) -> F::Output {
         SCOPE.scope(self, future).await
     }
 
     /// Runs `work` inside this scope.
-    pub fn run_sync<T>(self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn run_sync<T>(self: Arc<Self>, work: impl FnOnce() -> T) -> T {
         SCOPE.sync_scope(self, work)
     }
 }

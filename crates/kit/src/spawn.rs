@@ -14,9 +14,8 @@ where
     F::Output: Send + 'static,
 {
     let span = tracing::debug_span!("task", task = name);
-    if Scope::is_set() {
-        tokio::spawn(Scope::current().run(future).instrument(span))
-    } else {
-        tokio::spawn(future.instrument(span))
+    match Scope::shared() {
+        Some(scope) => tokio::spawn(scope.run_shared(future).instrument(span)),
+        None => tokio::spawn(future.instrument(span)),
     }
 }

@@ -17,7 +17,7 @@ const MAX_KEYS: usize = 32;
 
 /// One issuer, as config names it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct IssuerConfig {
     /// What the tokens' `iss` says.
     pub issuer: String,

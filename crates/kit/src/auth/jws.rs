@@ -260,7 +260,8 @@ pub fn generate_ed25519() -> SigningKey {
     SigningKey::generate()
 }
 
-pub(super) fn sign(key: &SigningKey, typ: &str, payload: &[u8]) -> String {
+/// Signs a payload with an Ed25519 key under a `typ` header, which says what the signer means.
+pub fn sign(key: &SigningKey, typ: &str, payload: &[u8]) -> String {
     let header =
         serde_json::json!({ "alg": Algorithm::EdDsa.name(), "kid": key.kid(), "typ": typ });
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());

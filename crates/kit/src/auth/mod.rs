@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that decides which tokens are good.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct AuthConfig {
     /// What a token's `aud` must name.
     pub audience: String,

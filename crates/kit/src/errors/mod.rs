@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use contracts::ErrorReason;
 pub use reason::{code_of, reason_name};
+pub(crate) use status::internal_status;
 pub use status::{DOMAIN, internal};
 
 /// An error of whatever kind.

@@ -1,0 +1,211 @@
+//! The end of an answer. A stream goes on long after its handler has returned, so what belongs to the
+//! call (span, scope, timer, permit, deadline, panics, the drain) goes on with the body.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Sleep;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tracing::Span;
+
+use super::shed::Permit;
+use super::{Call, LayerDeps, REQUEST_ID, Response, Target, catch_panic, deadline};
+use crate::errors::{ErrorReason, Refusal};
+use crate::scope::Scope;
+use crate::telemetry::{CallTimer, code_name};
+
+const GRPC_STATUS: &str = "grpc-status";
+
+/// Puts the request id on the answer and lets the call end when its body does.
+pub(super) fn finish(call: Call, mut answer: Response, deps: &LayerDeps) -> Response {
+    if let Ok(id) = HeaderValue::from_str(&call.request_id) {
+        answer.headers_mut().insert(REQUEST_ID, id);
+    }
+    let mut end = End {
+        span: call.span.clone(),
+        timer: None,
+        permit: None,
+    };
+    let scope = call.scope();
+    let left = call
+        .deadline
+        .map(|at| at.saturating_duration_since(deps.clock.instant()));
+    let Call {
+        request_id,
+        target,
+        timer,
+        permit,
+        ..
+    } = call;
+    (end.timer, end.permit) = (timer, permit);
+    if let Some(code) = code_in(answer.headers()) {
+        end.finish(code);
+        return answer;
+    }
+    let stream = target.streams().then(|| StreamLimits {
+        deadline: left.map(|left| Box::pin(tokio::time::sleep(left))),
+        drained: drained(deps),
+    });
+    answer.map(|inner| {
+        Body::new(CallBody {
+            inner,
+            end: Some(end),
+            stream,
+            scope,
+            request_id,
+            target,
+        })
+    })
+}
+
+/// Resolves some time after the drain has told streams to end, for those that did not.
+fn drained(deps: &LayerDeps) -> BoxFuture<'static, ()> {
+    let token = deps.drain.clone();
+    let grace = Duration::from_millis(deps.config.stream_drain_grace_ms);
+    Box::pin(async move {
+        token.cancelled_owned().await;
+        tokio::time::sleep(grace).await;
+    })
+}
+
+/// What is done once, when the call is over. Dropped unfinished, the call counts as cancelled.
+struct End {
+    span: Span,
+    timer: Option<CallTimer>,
+    permit: Option<Permit>,
+}
+
+impl End {
+    fn finish(mut self, code: Code) {
+        self.span
+            .record("rpc.response.status_code", code_name(code));
+        if let Some(timer) = self.timer.take() {
+            timer.finish(code);
+        }
+        self.permit.take();
+    }
+}
+
+struct StreamLimits {
+    deadline: Option<Pin<Box<Sleep>>>,
+    drained: BoxFuture<'static, ()>,
+}
+
+impl StreamLimits {
+    /// Why the stream has to end now, if it has to.
+    fn poll(&mut self, cx: &mut Context<'_>, target: &Target) -> Option<Refusal> {
+        if let Some(sleep) = &mut self.deadline
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            return Some(deadline::exceeded(target));
+        }
+        self.drained.as_mut().poll(cx).is_ready().then(|| {
+            Refusal::new(
+                ErrorReason::Draining,
+                "The server is going away; connect again and go on from the last cursor.",
+            )
+            .retry_after(Duration::from_millis(1))
+        })
+    }
+}
+
+struct CallBody {
+    inner: Body,
+    end: Option<End>,
+    stream: Option<StreamLimits>,
+    scope: Arc<Scope>,
+    request_id: String,
+    target: Target,
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
+
+impl CallBody {
+    fn over(&mut self, code: Code) {
+        if let Some(end) = self.end.take() {
+            end.finish(code);
+        }
+    }
+
+    /// Ends the answer with this status and lets go of whatever made the rest of it.
+    fn cut(&mut self, status: &Status) -> Polled {
+        self.inner = Body::empty();
+        self.stream = None;
+        self.over(status.code());
+        let mut trailers = HeaderMap::new();
+        match status.add_header(&mut trailers) {
+            Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Err(status) => Poll::Ready(Some(Err(status))),
+        }
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> std::thread::Result<Polled> {
+        let span = self
+            .end
+            .as_ref()
+            .map_or_else(Span::none, |end| end.span.clone());
+        let (scope, inner) = (self.scope.clone(), &mut self.inner);
+        span.in_scope(|| {
+            catch_unwind(AssertUnwindSafe(|| {
+                scope.run_sync(|| Pin::new(inner).poll_frame(cx))
+            }))
+        })
+    }
+}
+
+impl HttpBody for CallBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let this = self.get_mut();
+        if this.end.is_none() {
+            return Poll::Ready(None);
+        }
+        let limits = this.stream.as_mut();
+        if let Some(refusal) = limits.and_then(|limits| limits.poll(cx, &this.target)) {
+            return this.cut(&refusal.into());
+        }
+        match this.poll_inner(cx) {
+            Err(panic) => {
+                let status = catch_panic::log_panic(&this.request_id, this.target.label(), &*panic);
+                this.cut(&status)
+            }
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(polled)) => {
+                match &polled {
+                    Some(Ok(frame)) => {
+                        if let Some(trailers) = frame.trailers_ref() {
+                            this.over(code_in(trailers).unwrap_or(Code::Unknown));
+                        }
+                    }
+                    Some(Err(status)) => this.over(status.code()),
+                    None => this.over(Code::Unknown),
+                }
+                Poll::Ready(polled)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.end.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers
+        .get(GRPC_STATUS)
+        .map(|code| Code::from_bytes(code.as_bytes()))
+}

@@ -1,0 +1,146 @@
+//! One call on its way through the layers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contracts::policy::{Criticality, MethodPolicy};
+use tracing::Span;
+
+use super::shed::Permit;
+use super::{LayerDeps, Request, trace};
+use crate::caller::Caller;
+use crate::clock::Clock;
+use crate::scope::Scope;
+use crate::telemetry::CallTimer;
+
+const HEALTH: [&str; 2] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+];
+const REFLECTION: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// What a call is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A method of the contracts; its policy decides.
+    Method(Arc<MethodPolicy>),
+    /// Health, open to everybody.
+    Health(&'static str),
+    /// Reflection, open to everybody because config says so.
+    Reflection(&'static str),
+    /// Nothing that anybody may call.
+    Unknown,
+}
+
+impl Target {
+    fn of(path: &str, deps: &LayerDeps) -> Target {
+        let known = |paths: [&'static str; 2]| paths.into_iter().find(|known| *known == path);
+        if let Some(policy) = deps.policies.method(path) {
+            Target::Method(policy.clone())
+        } else if let Some(path) = known(HEALTH) {
+            Target::Health(path)
+        } else if let Some(path) = known(REFLECTION).filter(|_| deps.config.open_reflection) {
+            Target::Reflection(path)
+        } else {
+            Target::Unknown
+        }
+    }
+
+    /// A name from a fixed set, for logs and metrics.
+    pub fn label(&self) -> &str {
+        match self {
+            Target::Method(policy) => &policy.path,
+            Target::Health(path) | Target::Reflection(path) => path,
+            Target::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the call's answer is a stream.
+    pub fn streams(&self) -> bool {
+        match self {
+            Target::Method(policy) => policy.server_streaming,
+            Target::Health(path) => *path == HEALTH[1],
+            Target::Reflection(_) => true,
+            Target::Unknown => false,
+        }
+    }
+
+    /// Whether anybody may call it, without a token.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Target::Health(_) | Target::Reflection(_))
+    }
+
+    /// How it is treated under load.
+    pub fn criticality(&self) -> Criticality {
+        match self {
+            Target::Method(policy) => policy.criticality,
+            Target::Health(_) => Criticality::Critical,
+            Target::Reflection(_) | Target::Unknown => Criticality::Sheddable,
+        }
+    }
+}
+
+/// One call and what the layers have found out about it.
+pub struct Call {
+    /// Names the call in logs and answers.
+    pub request_id: String,
+    /// W3C `traceparent` of the call; empty when there is none.
+    pub traceparent: String,
+    /// What is called.
+    pub target: Target,
+    /// When its caller stops waiting.
+    pub deadline: Option<Instant>,
+    /// Who calls, once authenticated.
+    pub caller: Option<Arc<Caller>>,
+    pub(super) span: Span,
+    pub(super) timer: Option<CallTimer>,
+    pub(super) permit: Option<Permit>,
+}
+
+impl Call {
+    pub(super) fn begin(request: &Request, deps: &LayerDeps) -> Call {
+        Call {
+            request_id: trace::request_id(request.headers(), &*deps.ids),
+            traceparent: String::new(),
+            target: Target::of(request.uri().path(), deps),
+            deadline: None,
+            caller: None,
+            span: Span::none(),
+            timer: None,
+            permit: None,
+        }
+    }
+
+    /// What goes along with the call into its handler and with its stream.
+    pub(super) fn scope(&self) -> Arc<Scope> {
+        Arc::new(Scope {
+            request_id: self.request_id.clone(),
+            traceparent: self.traceparent.clone(),
+            deadline: self.deadline,
+            principal: self.caller.as_ref().map(|caller| caller.principal()),
+        })
+    }
+}
+
+/// When the caller of a request stops waiting; found in the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// The moment; none for streams that live until either side ends them.
+    pub at: Option<Instant>,
+}
+
+impl Deadline {
+    /// The deadline of a request that went through the layers.
+    pub fn of<T>(request: &tonic::Request<T>) -> Deadline {
+        let found = request.extensions().get::<Deadline>().copied();
+        found.unwrap_or(Deadline { at: None })
+    }
+
+    /// What is left of it; none when there is no deadline.
+    pub fn remaining(&self, clock: &dyn Clock) -> Option<Duration> {
+        Some(self.at?.saturating_duration_since(clock.instant()))
+    }
+}

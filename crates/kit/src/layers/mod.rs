@@ -1,0 +1,208 @@
+//! What every call goes through before its handler, outermost first:
+//!
+//! ```text
+//! catch panic → request id and trace → metrics → deadline → load shedding → authenticate
+//!   → authorise → rate limit → handler
+//! ```
+//!
+//! The same stack serves the network and calls inside a process, so that nothing that matters lives only
+//! in a transport. Each layer is a [`Handle`] around the next one and writes what it found out into the
+//! [`Call`]; the answer's body keeps what must outlive the handler (span, timer, permit) until it ends.
+
+mod authenticate;
+mod authorize;
+mod body;
+mod call;
+mod catch_panic;
+mod deadline;
+mod metrics;
+mod rate_limit;
+mod routed;
+mod shed;
+mod trace;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use contracts::policy::Policies;
+use futures::future::BoxFuture;
+use http::{Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+
+pub use call::{Call, Deadline, Target};
+pub use rate_limit::{Rate, RateLimitConfig};
+pub use shed::ShedConfig;
+pub use trace::REQUEST_ID;
+
+use crate::auth::TokenVerifier;
+use crate::clock::SharedClock;
+use crate::errors::Refusal;
+use crate::ids::SharedIds;
+use crate::telemetry::Metrics;
+
+/// A request on its way in.
+pub type Request = http::Request<Body>;
+/// An answer on its way out.
+pub type Response = http::Response<Body>;
+
+/// Something that answers a call; a layer does so by asking the next one.
+pub trait Handle: Send + Sync + 'static {
+    /// Answers one call.
+    fn handle(&self, call: &mut Call, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+/// The limits of the layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LayersConfig {
+    /// The longest that a unary call may take, whatever its caller asks for, in milliseconds.
+    pub deadline_cap_ms: u64,
+    /// The largest request of a call that does not stream its requests, in bytes.
+    pub max_request_bytes: usize,
+    /// How long a stream may go on after the drain told it to end, in milliseconds.
+    pub stream_drain_grace_ms: u64,
+    /// Whether server reflection answers callers without a token.
+    pub open_reflection: bool,
+    /// Who is refused first under load.
+    pub shed: ShedConfig,
+    /// How many calls each caller may make.
+    pub rate_limit: RateLimitConfig,
+}
+
+impl Default for LayersConfig {
+    fn default() -> Self {
+        LayersConfig {
+            deadline_cap_ms: 30_000,
+            max_request_bytes: 1_048_576,
+            stream_drain_grace_ms: 2_000,
+            open_reflection: true,
+            shed: ShedConfig::default(),
+            rate_limit: RateLimitConfig::default(),
+        }
+    }
+}
+
+/// What the layers need.
+#[derive(Clone)]
+pub struct LayerDeps {
+    /// Verifies bearer tokens.
+    pub verifier: TokenVerifier,
+    /// Who may call what.
+    pub policies: Policies,
+    /// The limits.
+    pub config: LayersConfig,
+    /// The clock.
+    pub clock: SharedClock,
+    /// Request ids and jitter.
+    pub ids: SharedIds,
+    /// Rate, errors and duration.
+    pub metrics: Metrics,
+    /// Cancelled when streams are to end: [`crate::lifecycle::Lifecycle::token`].
+    pub drain: CancellationToken,
+}
+
+/// Puts the layers around a server's routes.
+pub fn layered(routes: Routes, deps: &LayerDeps) -> LayeredService {
+    let config = &deps.config;
+    let routed = routed::Routed::new(routes, config);
+    let rate_limit = rate_limit::RateLimit::new(routed, &config.rate_limit, deps);
+    let authorize = authorize::Authorize::new(rate_limit, deps.metrics.clone());
+    let authenticate = authenticate::Authenticate::new(authorize, deps);
+    let shed = shed::Shed::new(authenticate, &config.shed, deps);
+    let deadline = deadline::EnforceDeadline::new(shed, deps);
+    let metrics = metrics::Meter::new(deadline, deps.metrics.clone(), deps.clock.clone());
+    let trace = trace::Trace::new(metrics);
+    let top = catch_panic::CatchPanic::new(trace);
+    LayeredService {
+        entry: Arc::new(Stack {
+            top,
+            deps: deps.clone(),
+        }),
+    }
+}
+
+/// A server's routes with all layers around them. Cheap to clone.
+#[derive(Clone)]
+pub struct LayeredService {
+    entry: Arc<dyn Entry>,
+}
+
+impl std::fmt::Debug for LayeredService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LayeredService")
+    }
+}
+
+impl LayeredService {
+    /// Answers one call.
+    pub fn answer(&self, request: Request) -> BoxFuture<'static, Response> {
+        self.entry.clone().enter(request)
+    }
+}
+
+impl tower::Service<Request> for LayeredService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let answer = self.answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// The stack behind one pointer, whatever its layers' types.
+trait Entry: Send + Sync {
+    fn enter(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response>;
+}
+
+struct Stack<H> {
+    top: H,
+    deps: LayerDeps,
+}
+
+impl<H: Handle> Entry for Stack<H> {
+    fn enter(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response> {
+        Box::pin(async move {
+            if let Some(answer) = refuse_other_protocols(&request) {
+                return answer;
+            }
+            let mut call = Call::begin(&request, &self.deps);
+            let answer = self.top.handle(&mut call, request).await;
+            body::finish(call, answer, &self.deps)
+        })
+    }
+}
+
+/// What is not gRPC gets the answer that the gRPC specification asks for.
+fn refuse_other_protocols(request: &Request) -> Option<Response> {
+    let is_grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let status = match (request.method() == Method::POST, is_grpc) {
+        (true, true) => return None,
+        (false, _) => StatusCode::METHOD_NOT_ALLOWED,
+        (true, false) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    Some(answer)
+}
+
+/// The answer that says no.
+fn refuse(refusal: Refusal) -> Response {
+    Status::from(refusal).into_http()
+}
+
+#[cfg(test)]
+mod tests;
