@@ -76,7 +76,8 @@ macro_rules! sql {
 /// `UNNEST`; SQLite gets all as one JSON array of rows, `$1`, for `json_each`, where column `k` of a row
 /// is `value->>k` (a boolean is 0 or 1) and bytes are hexadecimal: `unhex(value->>k)`. `also` are
 /// scalars that follow: from `$n+1` on PostgreSQL, from `$2` on SQLite. After `FROM json_each($1)` an
-/// upsert needs `WHERE true`. The forms `execute`, `all Row`, `optional Row` and `one Row` are those of
+/// upsert needs `WHERE true`; in a join its own columns (`id`, `key`, `type`, ..) make those of the table
+/// ambiguous, so name the table. The forms `execute`, `all Row`, `optional Row` and `one Row` are those of
 /// [`sql!`](crate::sql).
 ///
 /// ```no_run

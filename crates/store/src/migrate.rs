@@ -41,8 +41,10 @@ pub const STORE: Migrations = Migrations {
 };
 
 // Each crate counts its migrations from 1, so each has a table of its own.
-const STORE_TABLE: &str = "_migrations_store";
-const SERVICE_TABLE: &str = "_migrations";
+/// Where it is written which of the store's migrations were applied.
+pub const STORE_TABLE: &str = "_migrations_store";
+/// Where it is written which of the service's migrations were applied.
+pub const SERVICE_TABLE: &str = "_migrations";
 
 // Held by the one process that migrates. A row rather than an advisory lock, which not every database
 // that speaks the protocol has.

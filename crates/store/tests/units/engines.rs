@@ -1,0 +1,197 @@
+//! How the engines are set up.
+
+use kit::errors::Fault;
+use store::{Db, DbConfig, Engine, sql};
+use testkit::{Setup, TestDb, op};
+
+use crate::schema::{Put, limited, setup};
+
+#[test]
+fn sqlite_is_durable_and_strict_about_keys() {
+    testkit::run(Engine::Sqlite, setup(), |t| async move {
+        let settings = op("settings", |tx| {
+            Box::pin(async move {
+                let (synchronous,) =
+                    sql!(tx, one(i64,), "SELECT synchronous FROM pragma_synchronous")?;
+                let (keys,) = sql!(
+                    tx,
+                    one(i64,),
+                    "SELECT foreign_keys FROM pragma_foreign_keys"
+                )?;
+                let (busy,) = sql!(tx, one(i64,), "SELECT timeout FROM pragma_busy_timeout")?;
+                Ok([synchronous, keys, busy])
+            })
+        });
+        assert_eq!(t.execute(settings).await.expect("settings"), [2, 1, 5_000]);
+        let mode = op("mode", |tx| {
+            Box::pin(async move {
+                Ok(sql!(
+                    tx,
+                    one(String,),
+                    "SELECT journal_mode FROM pragma_journal_mode"
+                )?
+                .0)
+            })
+        });
+        assert_eq!(t.read(mode).await.expect("mode"), "wal");
+    });
+}
+
+#[test]
+fn sqlite_names_a_missing_folder() {
+    testkit::run(Engine::Sqlite, Setup::new(), |t| async move {
+        let config = DbConfig::at("sqlite:/no/such/folder/a.db");
+        let error = Db::open(&config, "test", t.clock.clone(), t.ids.clone())
+            .await
+            .err()
+            .expect("no folder");
+        assert!(error.to_string().contains("/no/such/folder"), "{error}");
+    });
+}
+
+#[test]
+fn a_unit_cannot_hold_the_writer_for_ever() {
+    let setup = limited(|config| config.unit_timeout_ms = 50);
+    testkit::run(Engine::Sqlite, setup, |t| async move {
+        let stuck = op("stuck", |tx| {
+            Box::pin(async move {
+                sql!(
+                    tx,
+                    execute,
+                    "INSERT INTO effect (id, amount) VALUES ('stuck', 1)"
+                )?;
+                std::future::pending::<Result<(), Fault>>().await
+            })
+        });
+        let fault = t.execute(stuck).await.expect_err("too long");
+        assert!(
+            fault.chain().contains("held the writer"),
+            "{}",
+            fault.chain()
+        );
+        t.execute(Put::new("next")).await.expect("the next unit");
+        assert_eq!(crate::schema::effects(&t).await, ["next"]);
+    });
+}
+
+#[test]
+fn postgres_has_its_limits_its_name_and_its_schema() {
+    testkit::run(Engine::Postgres, Setup::new(), |t| async move {
+        let db = t
+            .reopen_with(|config| {
+                config.schema = Some("shop".into());
+                config.statement_timeout_ms = 1_234;
+                config.lock_timeout_ms = 2_345;
+                config.idle_in_transaction_timeout_ms = 3_456;
+            })
+            .await;
+        db.migrate(&crate::schema::MIGRATIONS)
+            .await
+            .expect("migrated");
+        let settings = op("settings", |tx| {
+            Box::pin(async move {
+                Ok(sql!(
+                    tx,
+                    one(String, String, String, String, String),
+                    "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),
+                            current_setting('idle_in_transaction_session_timeout'),
+                            current_setting('application_name'), CAST(current_schema() AS TEXT)"
+                )?)
+            })
+        });
+        let settings = db.execute(&t.caller(), settings).await.expect("settings");
+        let expected = ("1234ms", "2345ms", "3456ms", "vitrine-test", "shop");
+        let expected =
+            [expected.0, expected.1, expected.2, expected.3, expected.4].map(str::to_owned);
+        assert_eq!(
+            [settings.0, settings.1, settings.2, settings.3, settings.4],
+            expected
+        );
+        db.execute(&t.caller(), Put::new("in the shop"))
+            .await
+            .expect("put");
+        let other = op("other", |tx| {
+            Box::pin(async move { Ok(sql!(tx, one(i64,), "SELECT COUNT(*) FROM shop.effect")?.0) })
+        });
+        assert_eq!(t.read(other).await.expect("read"), 1);
+        let collation = op("collation", |tx| {
+            Box::pin(async move {
+                Ok(sql!(
+                    tx,
+                    one (String,),
+                    "SELECT CAST(datcollate AS TEXT) FROM pg_database WHERE datname = current_database()"
+                )?.0)
+            })
+        });
+        assert_eq!(t.read(collation).await.expect("read"), "C");
+        db.close().await;
+    });
+}
+
+#[test]
+fn postgres_timeouts_are_busy_and_leave_nothing() {
+    let setup = limited(|config| {
+        config.statement_timeout_ms = 50;
+        config.lock_timeout_ms = 30;
+    });
+    testkit::run(Engine::Postgres, setup, |t| async move {
+        let slow = op("slow", |tx| {
+            Box::pin(async move {
+                sql!(
+                    tx,
+                    execute,
+                    "INSERT INTO effect (id, amount) VALUES ('a', 1)"
+                )?;
+                sql!(tx, execute, "SELECT pg_sleep(10)")?;
+                Ok(())
+            })
+        });
+        assert!(matches!(t.execute(slow).await, Err(Fault::Busy { .. })));
+        assert!(crate::schema::effects(&t).await.is_empty());
+    });
+}
+
+async fn deadlocking(t: &TestDb, first: &'static str, second: &'static str) -> Result<(), Fault> {
+    let gate = op("crossing", move |tx| {
+        Box::pin(async move {
+            sql!(
+                tx,
+                execute,
+                "UPDATE effect SET amount = amount + 1 WHERE id = $1",
+                first
+            )?;
+            // Long enough for both to hold their first row on the first run.
+            sql!(tx, execute, "SELECT pg_sleep(0.05)")?;
+            sql!(
+                tx,
+                execute,
+                "UPDATE effect SET amount = amount + 1 WHERE id = $1",
+                second
+            )?;
+            Ok(())
+        })
+    });
+    t.execute(gate).await
+}
+
+#[test]
+fn postgres_deadlocks_run_again() {
+    testkit::run(Engine::Postgres, setup(), |t| async move {
+        t.execute(Put::new("a")).await.expect("put");
+        t.execute(Put::new("b")).await.expect("put");
+        let (one, other) = futures::join!(deadlocking(&t, "a", "b"), deadlocking(&t, "b", "a"));
+        one.expect("one");
+        other.expect("other");
+        let sum = op("sum", |tx| {
+            Box::pin(async move {
+                Ok(sql!(
+                    tx,
+                    one(i64,),
+                    "SELECT CAST(SUM(amount) AS BIGINT) FROM effect"
+                )?
+                .0)
+            })
+        });
+        assert_eq!(t.read(sum).await.expect("sum"), 6);
+    });
+}

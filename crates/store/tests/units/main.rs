@@ -1,0 +1,11 @@
+//! Units of work, the SQL macros and migrations, on both engines.
+
+mod cancel;
+mod commits;
+mod engines;
+mod group;
+mod losses;
+mod migrations;
+mod running;
+mod schema;
+mod statements;
