@@ -1,0 +1,152 @@
+//! A partner platform as the demo plays it: charges shoppers, signs payment statements, follows its own feed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use contracts::order::v1 as pb;
+use kit::auth::{SigningKey, jws};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Caller;
+use crate::token::STATEMENT_TYPE;
+use super::warehouse::lock;
+
+/// The key that a platform signs payment statements with.
+#[derive(Clone)]
+pub struct PaymentKey {
+    pub kid: String,
+    pub public_jwk: String,
+    key: SigningKey,
+}
+
+/// What a platform says it charged.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    pub order_id: String,
+    pub payment_reference: String,
+    pub minor_units: i64,
+    pub currency_code: String,
+}
+
+impl PaymentKey {
+    /// A new key for one platform.
+    pub fn generate() -> PaymentKey {
+        let key = SigningKey::generate();
+        PaymentKey { kid: key.kid().to_owned(), public_jwk: key.public_jwk().to_string(), key }
+    }
+
+    /// The statement for a charge: a compact JWS.
+    pub fn statement(&self, charge: &Charge) -> String {
+        let claims = serde_json::json!({
+            "order_id": charge.order_id,
+            "kind": "CHARGE",
+            "minor_units": charge.minor_units,
+            "currency_code": charge.currency_code,
+            "payment_reference": charge.payment_reference,
+            "paid_at": super::now_proto().seconds,
+        });
+        jws::sign(&self.key, STATEMENT_TYPE, claims.to_string().as_bytes())
+    }
+}
+
+/// A platform's books: what it charged, by payment reference. Kept apart from anything the suite says.
+#[derive(Default)]
+pub struct Books {
+    charges: Mutex<BTreeMap<String, Charge>>,
+}
+
+impl Books {
+    pub fn note(&self, charge: &Charge) {
+        lock(&self.charges).insert(charge.payment_reference.clone(), charge.clone());
+    }
+
+    pub fn charges(&self) -> Vec<Charge> {
+        lock(&self.charges).values().cloned().collect()
+    }
+}
+
+/// What a platform knows of its orders from its own feed.
+#[derive(Default)]
+pub struct Known {
+    pub states: HashMap<String, pb::Order>,
+    pub refunds: HashMap<String, pb::Refund>,
+}
+
+/// Follows a platform's feed; a broken stream goes on from the last cursor.
+pub struct Follower {
+    known: Arc<Mutex<Known>>,
+    seen: watch::Receiver<u64>,
+}
+
+impl Follower {
+    /// Begins to follow from a cursor until the token is cancelled.
+    pub fn start(caller: Caller, mut cursor: String, over: CancellationToken) -> Follower {
+        let known = Arc::new(Mutex::new(Known::default()));
+        let (tell, seen) = watch::channel(0_u64);
+        let book = known.clone();
+        kit::spawn("demo partner feed", async move {
+            while !over.is_cancelled() {
+                let request = pb::WatchOrderFeedRequest { cursor: cursor.clone() };
+                if let Ok(stream) = caller.order_feed().watch_order_feed(request).await {
+                    let mut stream = stream.into_inner();
+                    loop {
+                        let message = tokio::select! {
+                            message = stream.message() => message,
+                            () = over.cancelled() => return,
+                        };
+                        let Ok(Some(page)) = message else { break };
+                        let mut known = lock(&book);
+                        for entry in page.entries {
+                            if let Some(meta) = entry.meta {
+                                cursor = meta.cursor;
+                            }
+                            known.apply(entry.content);
+                        }
+                        drop(known);
+                        tell.send_modify(|n| *n += 1);
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Follower { known, seen }
+    }
+
+    /// Waits until what is known passes, at most `limit`.
+    pub async fn until(&self, what: &str, limit: Duration, passes: impl Fn(&Known) -> bool) -> anyhow::Result<()> {
+        let mut seen = self.seen.clone();
+        let wait = async {
+            loop {
+                seen.borrow_and_update();
+                if passes(&lock(&self.known)) {
+                    return;
+                }
+                if seen.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, wait).await.map_err(|_| {
+            anyhow::anyhow!("the partner's feed did not show within {} s that {what}", limit.as_secs())
+        })
+    }
+}
+
+impl Known {
+    fn apply(&mut self, content: Option<pb::order_feed_entry::Content>) {
+        use pb::order_feed_entry::Content;
+        match content {
+            Some(Content::OrderChanged(changed)) => {
+                if let Some(order) = changed.order {
+                    self.states.insert(order.order_id.clone(), order);
+                }
+            }
+            Some(Content::Refund(refund)) => {
+                self.refunds.insert(refund.refund_id.clone(), refund);
+            }
+            _ => {}
+        }
+    }
+}

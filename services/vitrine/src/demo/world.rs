@@ -1,0 +1,433 @@
+//! Prepares the evening: partners and their keys, products, agreed listings, allotments, the drop, hosts and rooms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use contracts::catalog::v1 as catalog;
+use contracts::common::v1 as common;
+use contracts::order::v1 as order;
+use contracts::room::v1 as room;
+use tonic::Status;
+
+use super::client::{Caller, reason, retrying, told};
+use super::plan::{DROP_PER_PERSON, DROP_PRODUCT, PARTNERS, PRODUCTS, Plan, RoomPlan};
+use super::tokens::Tokens;
+use crate::token::Role;
+use super::{now_proto, platform::PaymentKey};
+
+/// A partner as the demo plays it.
+pub struct PartnerWorld {
+    pub partner_id: String,
+    pub outlet_id: String,
+    pub key: PaymentKey,
+    pub caller: Caller,
+    /// One per product.
+    pub listings: Vec<catalog::Listing>,
+}
+
+/// A room with its showcase.
+pub struct RoomWorld {
+    pub room_id: String,
+    /// By product index.
+    pub items: BTreeMap<usize, String>,
+}
+
+/// Everything that was prepared.
+pub struct World {
+    pub ops: Caller,
+    pub host: Caller,
+    pub warehouse: Caller,
+    pub care: Caller,
+    pub partners: Vec<PartnerWorld>,
+    pub product_ids: Vec<String>,
+    /// One per product.
+    pub allotment_ids: Vec<String>,
+    pub drop_id: String,
+    pub rooms: Vec<RoomWorld>,
+    pub run: String,
+}
+
+fn text(parts: &[&str]) -> String {
+    parts.join("-")
+}
+
+macro_rules! ask {
+    ($what:expr, $caller:expr, $client:ident . $method:ident ( $request:expr )) => {{
+        let request = $request;
+        retrying(|| {
+            let (request, mut client) = (request.clone(), $caller.$client());
+            async move { client.$method(request).await }
+        })
+        .await
+        .map_err(|s| told($what, &s))
+    }};
+}
+pub(super) use ask;
+
+impl World {
+    /// Prepares everything; the suite may be new or hold others' data.
+    pub async fn prepare(plan: &Plan, tokens: &Tokens, run: &str) -> anyhow::Result<World> {
+        let ops = tokens.retailer("demo-ops", &[Role::Ops])?;
+        let product_ids_and_variants = products(&ops, run).await?;
+        let mut partners = Vec::new();
+        for index in 0..PARTNERS.len() {
+            partners.push(partner(&ops, tokens, index, run).await?);
+        }
+        for (index, partner) in partners.iter_mut().enumerate() {
+            for (product, (_, variant_id)) in product_ids_and_variants.iter().enumerate() {
+                let listing = listing(&ops, partner, index, product, variant_id, run).await?;
+                partner.listings.push(listing);
+            }
+        }
+        refuse_a_listing(&ops, &partners[1], &product_ids_and_variants[0].1, run).await?;
+        let allotment_ids = allotments(&ops, plan, &partners, &product_ids_and_variants, run).await?;
+        let mut world = World {
+            host: tokens.retailer("demo-host", &[Role::Host])?,
+            warehouse: tokens.retailer("demo-warehouse", &[Role::Warehouse, Role::Carrier])?,
+            care: tokens.retailer("demo-care", &[Role::Care])?,
+            ops,
+            partners,
+            product_ids: product_ids_and_variants.into_iter().map(|(id, _)| id).collect(),
+            allotment_ids,
+            drop_id: String::new(),
+            rooms: Vec::new(),
+            run: run.to_owned(),
+        };
+        world.drop_id = create_drop(&world, plan).await?;
+        for (n, room_plan) in plan.rooms.iter().enumerate() {
+            let room = prepare_room(&world, room_plan, n).await?;
+            world.rooms.push(room);
+        }
+        Ok(world)
+    }
+}
+
+async fn products(ops: &Caller, run: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let mut made = Vec::new();
+    for product in &PRODUCTS {
+        let unit = if product.by_weight { common::Unit::Gram } else { common::Unit::Each };
+        let variant = catalog::Variant {
+            sku: text(&[product.sku, run]),
+            unit: unit.into(),
+            quantity_step: if product.by_weight { 500 } else { 1 },
+            ..Default::default()
+        };
+        let request = catalog::CreateProductRequest {
+            request_id: text(&[run, "product", product.sku]),
+            product: Some(catalog::Product {
+                title: product.title.into(),
+                brand: product.brand.into(),
+                category: product.category.into(),
+                variants: vec![variant],
+                ..Default::default()
+            }),
+            validate_only: false,
+        };
+        let product = ask!("could not create a product", ops, products.create_product(request))?.product.unwrap_or_default();
+        let variant_id = product.variants.first().map(|v| v.variant_id.clone()).unwrap_or_default();
+        made.push((product.product_id, variant_id));
+    }
+    Ok(made)
+}
+
+async fn partner(ops: &Caller, tokens: &Tokens, index: usize, run: &str) -> anyhow::Result<PartnerWorld> {
+    let plan = &PARTNERS[index];
+    let request = catalog::RegisterPartnerRequest {
+        request_id: text(&[run, "partner", plan.code]),
+        partner: Some(catalog::Partner {
+            partner_code: text(&[plan.code, run]),
+            display_name: plan.name.into(),
+            legal_entity: plan.legal_entity.into(),
+            ..Default::default()
+        }),
+    };
+    let partner = ask!("could not register a partner", ops, partners.register_partner(request))?.partner.unwrap_or_default();
+    let key = PaymentKey::generate();
+    let request = catalog::AddPaymentKeyRequest {
+        request_id: text(&[run, "key", plan.code]),
+        partner_id: partner.partner_id.clone(),
+        kid: key.kid.clone(),
+        public_key_jwk: key.public_jwk.clone(),
+    };
+    ask!("could not add a payment key", ops, partners.add_payment_key(request))?;
+    let request = catalog::RegisterOutletRequest {
+        request_id: text(&[run, "outlet", plan.code]),
+        outlet: Some(catalog::Outlet {
+            partner_id: partner.partner_id.clone(),
+            surface: catalog::Surface::App.into(),
+            display_name: format!("{} app", plan.name),
+            ..Default::default()
+        }),
+    };
+    let outlet = ask!("could not register an outlet", ops, partners.register_outlet(request))?.outlet.unwrap_or_default();
+    Ok(PartnerWorld {
+        caller: tokens.partner(&partner.partner_id)?,
+        partner_id: partner.partner_id,
+        outlet_id: outlet.outlet_id,
+        key,
+        listings: Vec::new(),
+    })
+}
+
+fn money(minor_units: i64, currency_code: &str) -> common::Money {
+    common::Money { currency_code: currency_code.into(), minor_units }
+}
+
+fn terms(index: usize, product: usize) -> catalog::ListingTerms {
+    let (partner, plan) = (&PARTNERS[index], &PRODUCTS[product]);
+    catalog::ListingTerms {
+        price: Some(common::Price {
+            amount: Some(money(plan.prices[index], partner.currency)),
+            per_quantity: if plan.by_weight { 500 } else { 1 },
+        }),
+        retailer_discount_basis_points: plan.discount_basis_points,
+        shipping: Some(money(plan.shipping[index], partner.currency)),
+        tax_basis_points: plan.tax_basis_points,
+        tax_included: plan.tax_included,
+        territories: vec![partner.region.into()],
+        commission_basis_points: 1_200,
+        legal_entity: "Vitrine Retail SA".into(),
+        ..Default::default()
+    }
+}
+
+/// The retailer proposes to the first partner, the second partner proposes to the retailer; the other side decides.
+async fn listing(
+    ops: &Caller,
+    partner: &PartnerWorld,
+    index: usize,
+    product: usize,
+    variant_id: &str,
+    run: &str,
+) -> anyhow::Result<catalog::Listing> {
+    let (proposer, decider) = if index == 0 { (ops, &partner.caller) } else { (&partner.caller, ops) };
+    let key = |step: &str| text(&[run, step, PARTNERS[index].code, PRODUCTS[product].sku]);
+    let request = catalog::ProposeListingRequest {
+        request_id: key("propose"),
+        partner_id: partner.partner_id.clone(),
+        variant_id: variant_id.to_owned(),
+        terms: Some(terms(index, product)),
+        validate_only: false,
+    };
+    let listing = ask!("could not propose a listing", proposer, listings.propose_listing(request))?.listing.unwrap_or_default();
+    let own = catalog::DecideListingRequest {
+        request_id: key("decide-own"),
+        listing_id: listing.listing_id.clone(),
+        decision: catalog::Decision::Approve.into(),
+        ..Default::default()
+    };
+    expect_refusal("SELF_APPROVAL", proposer.listings().decide_listing(own).await)?;
+    let request = catalog::DecideListingRequest {
+        request_id: key("decide"),
+        listing_id: listing.listing_id.clone(),
+        decision: catalog::Decision::Approve.into(),
+        reason: "agreed".into(),
+        etag: listing.etag,
+    };
+    ask!("could not approve a listing", decider, listings.decide_listing(request))?;
+    let request = catalog::PublishListingRequest {
+        request_id: key("publish"),
+        listing_id: listing.listing_id,
+        ..Default::default()
+    };
+    Ok(ask!("could not publish a listing", ops, listings.publish_listing(request))?.listing.unwrap_or_default())
+}
+
+async fn refuse_a_listing(ops: &Caller, partner: &PartnerWorld, variant_id: &str, run: &str) -> anyhow::Result<()> {
+    let request = catalog::ProposeListingRequest {
+        request_id: text(&[run, "propose-too-cheap"]),
+        partner_id: String::new(),
+        variant_id: variant_id.to_owned(),
+        terms: Some(catalog::ListingTerms {
+            price: Some(common::Price { amount: Some(money(100, "JPY")), per_quantity: 1 }),
+            ..terms(1, 0)
+        }),
+        validate_only: false,
+    };
+    let listing = ask!("could not propose a listing", partner.caller, listings.propose_listing(request))?.listing.unwrap_or_default();
+    let request = catalog::DecideListingRequest {
+        request_id: text(&[run, "reject-too-cheap"]),
+        listing_id: listing.listing_id,
+        decision: catalog::Decision::Reject.into(),
+        reason: "the price is below what the brand allows".into(),
+        ..Default::default()
+    };
+    ask!("could not reject a listing", ops, listings.decide_listing(request))?;
+    Ok(())
+}
+
+/// One allotment per product, shared by both partners. Listings reach the order service by the catalog's feed, so
+/// what is not known there yet is asked for again.
+async fn allotments(
+    ops: &Caller,
+    plan: &Plan,
+    partners: &[PartnerWorld],
+    products: &[(String, String)],
+    run: &str,
+) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for (product, (_, variant_id)) in products.iter().enumerate() {
+        let units = if product == DROP_PRODUCT { plan.scale.drop_units } else { PRODUCTS[product].units };
+        // A part comes later, as a top-up.
+        let first = units - units / 10;
+        let request = order::CreateAllotmentRequest {
+            request_id: text(&[run, "allotment", PRODUCTS[product].sku]),
+            variant_id: variant_id.clone(),
+            display_name: PRODUCTS[product].title.into(),
+            initial_quantity: first,
+        };
+        let allotment = until_known("an allotment", || {
+            let (request, mut client) = (request.clone(), ops.allotments());
+            async move { client.create_allotment(request).await }
+        })
+        .await?
+        .allotment
+        .unwrap_or_default();
+        let request = order::RecordMovementRequest {
+            request_id: text(&[run, "top-up", PRODUCTS[product].sku]),
+            allotment_id: allotment.allotment_id.clone(),
+            kind: order::MovementKind::TopUp.into(),
+            quantity: units - first,
+            reason: "second delivery of the day".into(),
+        };
+        if units > first {
+            ask!("could not top up an allotment", ops, allotments.record_movement(request))?;
+        }
+        for partner in partners {
+            let request = order::AssignListingRequest {
+                request_id: text(&[run, "assign", &partner.listings[product].listing_id]).chars().take(64).collect(),
+                allotment_id: allotment.allotment_id.clone(),
+                listing_id: partner.listings[product].listing_id.clone(),
+                unit_cap: 0,
+            };
+            until_known("a listing", || {
+                let (request, mut client) = (request.clone(), ops.allotments());
+                async move { client.assign_listing(request).await }
+            })
+            .await?;
+        }
+        ids.push(allotment.allotment_id);
+    }
+    Ok(ids)
+}
+
+async fn create_drop(world: &World, plan: &Plan) -> anyhow::Result<String> {
+    let now = now_proto();
+    let request = order::CreateDropRequest {
+        request_id: text(&[&world.run, "drop"]),
+        drop: Some(order::Drop {
+            allotment_id: world.allotment_ids[DROP_PRODUCT].clone(),
+            listing_ids: world.partners.iter().map(|p| p.listings[DROP_PRODUCT].listing_id.clone()).collect(),
+            display_name: "Fourteen thousand".into(),
+            window: Some(common::Window {
+                start_time: Some(now),
+                end_time: Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: now.nanos }),
+            }),
+            total_limit: plan.scale.drop_units,
+            per_person_limit: DROP_PER_PERSON,
+            ..Default::default()
+        }),
+    };
+    let drop = until_known("the drop", || {
+        let (request, mut client) = (request.clone(), world.ops.drops());
+        async move { client.create_drop(request).await }
+    })
+    .await?;
+    Ok(drop.drop.unwrap_or_default().drop_id)
+}
+
+async fn prepare_room(world: &World, plan: &RoomPlan, n: usize) -> anyhow::Result<RoomWorld> {
+    let (ops, run) = (&world.ops, world.run.as_str());
+    let nth = n.to_string();
+    let request = room::RegisterHostRequest {
+        request_id: text(&[run, "host", &nth]),
+        host: Some(room::Host { display_name: plan.host.into(), ..Default::default() }),
+    };
+    let host = ask!("could not register a host", ops, hosts.register_host(request))?.host.unwrap_or_default();
+    let now = now_proto();
+    let request = room::CreateRoomRequest {
+        request_id: text(&[run, "room", &nth]),
+        room: Some(room::Room {
+            title: plan.title.into(),
+            theme: plan.theme.into(),
+            session_type: room::SessionType::Shopping.into(),
+            host_ids: vec![host.host_id.clone()],
+            outlet_ids: world.partners.iter().map(|p| p.outlet_id.clone()).collect(),
+            brand_rules: plan.products.iter().map(|p| PRODUCTS[*p].brand.to_owned()).collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
+            drop_id: if plan.is_drop { world.drop_id.clone() } else { String::new() },
+            ..Default::default()
+        }),
+    };
+    let created = until_known("a room", || {
+        let (request, mut client) = (request.clone(), ops.rooms());
+        async move { client.create_room(request).await }
+    })
+    .await?;
+    let room_id = created.room.unwrap_or_default().room_id;
+    let request = room::ScheduleRoomRequest {
+        request_id: text(&[run, "schedule", &nth]),
+        room_id: room_id.clone(),
+        schedule: Some(common::Window {
+            start_time: Some(now),
+            end_time: Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: now.nanos }),
+        }),
+        etag: String::new(),
+    };
+    ask!("could not schedule a room", ops, rooms.schedule_room(request))?;
+    let early = room::GoLiveRequest { request_id: text(&[run, "early", &nth]), room_id: room_id.clone(), etag: String::new() };
+    expect_refusal("HOST_NOT_APPROVED", world.host.rooms().go_live(early).await)?;
+    let request = room::DecideHostRequest {
+        request_id: text(&[run, "approve", &nth]),
+        host_id: host.host_id,
+        decision: room::HostState::Approved.into(),
+        ..Default::default()
+    };
+    ask!("could not approve a host", ops, hosts.decide_host(request))?;
+    let mut items = BTreeMap::new();
+    for (rank, product) in plan.products.iter().enumerate() {
+        let request = room::AddItemRequest {
+            request_id: text(&[run, "item", &nth, &product.to_string()]),
+            room_id: room_id.clone(),
+            product_id: world.product_ids[*product].clone(),
+            rank: i32::try_from(rank).unwrap_or(i32::MAX),
+        };
+        let added = until_known("a showcase item", || {
+            let (request, mut client) = (request.clone(), ops.showcase());
+            async move { client.add_item(request).await }
+        })
+        .await?;
+        items.insert(*product, added.item.unwrap_or_default().showcase_item_id);
+    }
+    Ok(RoomWorld { room_id, items })
+}
+
+/// Asks until the service has read what it needs from another's feed: at most ten seconds.
+pub async fn until_known<T, F>(what: &str, call: impl Fn() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = Result<tonic::Response<T>, Status>>,
+{
+    let mut last = None;
+    for _ in 0..200 {
+        match retrying(&call).await {
+            Ok(answer) => return Ok(answer),
+            Err(status) if matches!(status.code(), tonic::Code::NotFound | tonic::Code::FailedPrecondition) => {
+                last = Some(status);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(status) => return Err(told(&format!("could not prepare {what}"), &status)),
+        }
+    }
+    Err(last.map_or_else(
+        || anyhow::anyhow!("could not prepare {what}"),
+        |status| told(&format!("could not prepare {what} within ten seconds"), &status),
+    ))
+}
+
+/// A call that must be refused for this reason.
+pub fn expect_refusal<T>(wanted: &str, answer: Result<tonic::Response<T>, Status>) -> anyhow::Result<()> {
+    match answer {
+        Err(status) if reason(&status) == wanted => Ok(()),
+        Err(status) => Err(told(&format!("expected the refusal {wanted}, got another"), &status)),
+        Ok(_) => anyhow::bail!("expected the refusal {wanted}, but the call was done"),
+    }
+}

@@ -1,0 +1,11 @@
+//! The one program of the suite: every role of it is a subcommand, and the code path is always config → assemble → run.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod keys;
+pub mod migrate;
+pub mod probe;
+pub mod serve;
+pub mod suite;
+pub mod token;

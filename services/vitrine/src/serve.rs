@@ -1,0 +1,87 @@
+//! `vitrine serve`: runs until it is told to stop, then drains.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use kit::config::env_var;
+use kit::lifecycle::{DrainConfig, Lifecycle};
+use kit::telemetry::{self, Metrics};
+
+use crate::cli::Service;
+use crate::config::VitrineConfig;
+use crate::suite::Suite;
+
+/// Serves the services named, or all.
+pub async fn run(mut config: VitrineConfig, services: Vec<Service>) -> anyhow::Result<ExitCode> {
+    let embedded = services.is_empty();
+    if embedded && config.drain == DrainConfig::default() {
+        // Nobody balances load to a laptop, so nobody has to hear first that it ends.
+        config.drain = DrainConfig::quick();
+    }
+    let name = match services.as_slice() {
+        [one] => format!("vitrine-{}", one.name()),
+        _ => "vitrine".to_owned(),
+    };
+    let telemetry = telemetry::init(&config.telemetry, &name)?;
+    let lifecycle = Lifecycle::new();
+    lifecycle.handle_signals().context("signals cannot be handled")?;
+    let suite = Suite::start(&config, &services, lifecycle.clone(), telemetry.registry(), Metrics::global()).await?;
+    announce(&config, &suite, embedded);
+    let cause = lifecycle.wait_for_shutdown().await;
+    tracing::info!(%cause, "stopping");
+    let report = lifecycle.drain_with(&config.drain, |bound| telemetry.flush(bound)).await;
+    suite.close().await;
+    if !report.is_clean() {
+        eprintln!("stopped: {report}");
+    }
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+/// Addresses and one command that works when pasted.
+fn announce(config: &VitrineConfig, suite: &Suite, embedded: bool) {
+    println!("gRPC         http://{}", suite.address);
+    println!("admin        http://{}  (/readyz, /metrics, gRPC health)", suite.admin_address);
+    if embedded {
+        println!("data         {}", config.data_dir.display());
+    }
+    if config.development_tokens {
+        println!("\ntry it:\n  {}", try_it(config, suite));
+    }
+    println!();
+}
+
+fn try_it(config: &VitrineConfig, suite: &Suite) -> String {
+    let program = std::env::current_exe().map_or_else(|_| "vitrine".to_owned(), |path| quoted(&path));
+    let data = std::path::absolute(&config.data_dir).map_or_else(|_| quoted(&config.data_dir), |path| quoted(&path));
+    if on_path("buf") && config.reflection {
+        format!(
+            "buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer $({program} token retailer --data-dir {data})\" -d '{{}}' http://{}/vitrine.catalog.v1.PartnerService/ListPartners",
+            suite.address
+        )
+    } else {
+        format!("{program} demo --connect http://{} --data-dir {data}", suite.address)
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn on_path(program: &str) -> bool {
+    env_var("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        assert_eq!(quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
+        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
+    }
+}

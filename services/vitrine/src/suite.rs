@@ -1,0 +1,236 @@
+//! Assembles the services of one process and runs them: databases, wires, layers, ports, readiness.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use contracts::common::v1::Audience;
+use contracts::policy::Policies;
+use kit::admin::{Admin, AdminHandle, AdminState, HealthName};
+use kit::auth::{ServiceTokens, SigningKey, TokenSigner, TokenVerifier};
+use kit::clock::{SharedClock, SystemClock};
+use kit::config::Secret;
+use kit::ids::{SharedIds, SystemIds};
+use kit::layers::{LayerDeps, layered};
+use kit::lifecycle::Lifecycle;
+use kit::parts::Parts;
+use kit::server::HardenedServer;
+use kit::telemetry::Metrics;
+use kit::wire::{LateWire, Wire};
+use store::Db;
+use tonic::service::Routes;
+
+use crate::cli::Service;
+use crate::config::VitrineConfig;
+use crate::{keys, migrate};
+
+/// The scopes that services need of one another.
+const SERVICE_SCOPES: [&str; 6] =
+    ["catalog.read", "room.read", "order.read", "fulfillment.read", "fulfillment.write", "feed.read"];
+
+/// A running process of the suite.
+pub struct Suite {
+    /// Where gRPC listens.
+    pub address: SocketAddr,
+    /// Where health and metrics listen.
+    pub admin_address: SocketAddr,
+    /// The life of the process.
+    pub lifecycle: Lifecycle,
+    databases: Vec<Db>,
+    admin: AdminHandle,
+}
+
+/// What a process shares among its services.
+struct Common {
+    clock: SharedClock,
+    ids: SharedIds,
+    signer: TokenSigner,
+    own_key: SigningKey,
+    lifecycle: Lifecycle,
+}
+
+impl Suite {
+    /// Starts the services named, or all of them. When this returns, the ports are open; readiness says when the
+    /// databases can be used.
+    pub async fn start(
+        config: &VitrineConfig,
+        services: &[Service],
+        lifecycle: Lifecycle,
+        registry: prometheus::Registry,
+        metrics: Metrics,
+    ) -> anyhow::Result<Suite> {
+        let services = if services.is_empty() { &Service::ALL[..] } else { services };
+        // The ports first: that they are taken is the commonest mistake, and nothing is done yet.
+        let server = HardenedServer::bind(config.listen, config.server.clone())
+            .await
+            .with_context(|| format!("cannot listen on {}: is another suite running? Choose another address with --listen", config.listen))?;
+        let admin = Admin::bind(&config.admin)
+            .await
+            .context("choose another address with --admin, or stop what listens there")?;
+        let policies = policies()?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
+        let own_key = keys::own(config)?;
+        let signer = TokenSigner::new(own_key.clone(), &config.auth, clock.clone(), ids.clone());
+        let common = Common { clock: clock.clone(), ids: ids.clone(), signer, own_key, lifecycle: lifecycle.clone() };
+        let databases = databases(config, services, &common).await?;
+        let (late, local) = Wire::late();
+        let wires = Wires { config, services, local, common: &common };
+        let mut builder = Routes::builder();
+        for &service in services {
+            let mut parts = assemble(config, service, databases[&service].clone(), &common, &wires).await?;
+            (std::mem::replace(&mut parts.routes, Box::new(|_| {})))(&mut builder);
+            lifecycle.adopt(&mut parts);
+        }
+        let health = health_names(&policies, services);
+        builder.add_service(kit::admin::health_service(&lifecycle, health.clone(), &config.admin));
+        if config.reflection {
+            kit::admin::add_reflection(&mut builder, &contracts::reflection_sets())?;
+        }
+        let deps = layer_deps(config, &common, policies, metrics)?;
+        let front = layered(builder.routes(), &deps);
+        LateWire::set(late, Wire::local(front.clone()));
+        let address = server.local_addr();
+        lifecycle.spawn("grpc", server.serve(front, lifecycle.clone()));
+        let admin = admin.serve(AdminState { lifecycle: lifecycle.clone(), registry, health })?;
+        Ok(Suite { address, admin_address: admin.local_addr(), lifecycle, databases: databases.into_values().collect(), admin })
+    }
+
+    /// Drains, closes the databases and lets go of the admin port.
+    pub async fn stop(self, config: &VitrineConfig) -> kit::lifecycle::DrainReport {
+        let report = self.lifecycle.drain(&config.drain).await;
+        self.close().await;
+        report
+    }
+
+    /// Closes the databases and the admin port, after a drain.
+    pub async fn close(self) {
+        for db in &self.databases {
+            db.close().await;
+        }
+        drop(self.admin);
+    }
+}
+
+fn policies() -> anyhow::Result<Policies> {
+    Policies::load().map_err(|errors| {
+        let list: Vec<String> = errors.iter().map(|e| format!("  {e}")).collect();
+        anyhow::anyhow!("the contracts have holes, so nothing is served:\n{}", list.join("\n"))
+    })
+}
+
+fn layer_deps(config: &VitrineConfig, common: &Common, policies: Policies, metrics: Metrics) -> anyhow::Result<LayerDeps> {
+    let mut auth = config.auth.clone();
+    if config.development_tokens {
+        auth.issuers.push(keys::development_issuer(config)?);
+    }
+    let own = common.signer.issuer(&[Audience::Service, Audience::Viewer]);
+    let verifier = TokenVerifier::from_config(&auth, own, common.clock.clone()).context("auth.issuers")?;
+    let mut layers = config.server.layers.clone();
+    layers.open_reflection &= config.reflection;
+    Ok(LayerDeps {
+        verifier,
+        policies,
+        config: layers,
+        clock: common.clock.clone(),
+        ids: common.ids.clone(),
+        metrics,
+        drain: common.lifecycle.token(),
+    })
+}
+
+async fn databases(config: &VitrineConfig, services: &[Service], common: &Common) -> anyhow::Result<BTreeMap<Service, Db>> {
+    let mut databases = BTreeMap::new();
+    for &service in services {
+        let db = migrate::open(config, service, &common.clock, &common.ids).await?;
+        if config.migrates(&config.database_of(service)) {
+            db.migrate(&migrate::migrations(service))
+                .await
+                .with_context(|| format!("the tables of {} could not be brought up to date", service.name()))?;
+        } else {
+            // A schema that is behind keeps the service not ready, so that a rollout waits for its migration.
+            let check = db.clone();
+            common.lifecycle.add_check("schema", move || {
+                let db = check.clone();
+                async move {
+                    let pending = db.pending(&migrate::migrations(service)).await?;
+                    if pending.is_empty() { Ok(()) } else { Err(format!("run `vitrine migrate`: {} wants {}", service.name(), pending.join(", ")).into()) }
+                }
+            });
+        }
+        databases.insert(service, db);
+    }
+    Ok(databases)
+}
+
+/// Every gRPC service of the services that run here, with the service whose readiness decides.
+fn health_names(policies: &Policies, services: &[Service]) -> Vec<HealthName> {
+    let mut names: BTreeMap<String, &'static str> = BTreeMap::new();
+    for method in policies.methods() {
+        let owner = services.iter().find(|s| method.service.starts_with(&format!("vitrine.{}.", s.name())));
+        if let Some(service) = owner {
+            names.insert(method.service.clone(), service.name());
+        }
+    }
+    for service in services {
+        names.insert(service.name().to_owned(), service.name());
+    }
+    names.into_iter().map(|(grpc, service)| HealthName::new(grpc, service)).collect()
+}
+
+/// Wires to other services: inside the process where they run here, over the network where they do not.
+struct Wires<'a> {
+    config: &'a VitrineConfig,
+    services: &'a [Service],
+    local: Wire,
+    common: &'a Common,
+}
+
+impl Wires<'_> {
+    /// The wire from one service to another, with the first one's tokens.
+    fn between(&self, from: Service, to: Service) -> anyhow::Result<Wire> {
+        let wire = if self.services.contains(&to) {
+            self.local.clone()
+        } else {
+            let address = self.config.peers.of(to);
+            if address.is_empty() {
+                bail!(
+                    "{} needs {}, which does not run in this process: set peers.{} to its address, such as http://{}:7700",
+                    from.name(), to.name(), to.name(), to.name()
+                );
+            }
+            Wire::remote(address, &self.config.peers.connection).with_context(|| format!("peers.{}", to.name()))?
+        };
+        let tokens = ServiceTokens::new(self.common.signer.clone(), from.name(), &SERVICE_SCOPES, &self.config.auth);
+        Ok(wire.authorized(tokens))
+    }
+}
+
+async fn assemble(config: &VitrineConfig, service: Service, db: Db, common: &Common, wires: &Wires<'_>) -> anyhow::Result<Parts> {
+    let Common { clock, ids, lifecycle, signer, own_key } = common;
+    let (clock, ids, lifecycle) = (clock.clone(), ids.clone(), lifecycle.clone());
+    let parts = match service {
+        Service::Catalog => catalog::assemble(config.catalog.clone(), catalog::Deps { db, clock, ids, lifecycle }).await,
+        Service::Room => {
+            let catalog = wires.between(service, Service::Catalog)?;
+            let deps = room::Deps { db, clock, ids, lifecycle, catalog, signer: signer.clone() };
+            room::assemble(config.room.clone(), deps).await
+        }
+        Service::Order => {
+            let catalog = wires.between(service, Service::Catalog)?;
+            let fulfillment = wires.between(service, Service::Fulfillment)?;
+            let mut settings = config.order.clone();
+            if settings.quote_secret.expose().is_empty() {
+                // All replicas share the suite's key, so they honour each other's quotes, across restarts too.
+                settings.quote_secret = Secret::new(hex::encode(own_key.derive("quote")));
+            }
+            order::assemble(settings, order::Deps { db, clock, ids, lifecycle, catalog, fulfillment }).await
+        }
+        Service::Fulfillment => {
+            let order = wires.between(service, Service::Order)?;
+            fulfillment::assemble(config.fulfillment.clone(), fulfillment::Deps { db, clock, ids, lifecycle, order }).await
+        }
+    };
+    parts.with_context(|| format!("{} could not be assembled", service.name()))
+}
