@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
@@ -43,6 +44,7 @@ pub(super) fn finish(call: Call, mut answer: Response, deps: &LayerDeps) -> Resp
         target,
         timer,
         permit,
+        connection,
         ..
     } = call;
     (end.timer, end.permit) = (timer, permit);
@@ -52,7 +54,7 @@ pub(super) fn finish(call: Call, mut answer: Response, deps: &LayerDeps) -> Resp
     }
     let stream = target.streams().then(|| StreamLimits {
         deadline: left.map(|left| Box::pin(tokio::time::sleep(left))),
-        drained: drained(deps),
+        drained: drained(deps, connection),
     });
     answer.map(|inner| {
         Body::new(CallBody {
@@ -66,14 +68,24 @@ pub(super) fn finish(call: Call, mut answer: Response, deps: &LayerDeps) -> Resp
     })
 }
 
-/// Resolves some time after the drain has told streams to end, for those that did not.
-fn drained(deps: &LayerDeps) -> BoxFuture<'static, ()> {
-    let token = deps.drain.clone();
+/// Resolves when a stream has to end: at once when its connection is about to close, and some time after
+/// the drain has told streams to end, for those that did not.
+fn drained(deps: &LayerDeps, connection: Option<CancellationToken>) -> BoxFuture<'static, ()> {
+    let drain = deps.drain.clone();
     let grace = Duration::from_millis(deps.config.stream_drain_grace_ms);
-    Box::pin(async move {
-        token.cancelled_owned().await;
+    let told = async move {
+        drain.cancelled_owned().await;
         tokio::time::sleep(grace).await;
-    })
+    };
+    match connection {
+        None => Box::pin(told),
+        Some(connection) => Box::pin(async move {
+            tokio::select! {
+                () = told => {}
+                () = connection.cancelled_owned() => {}
+            }
+        }),
+    }
 }
 
 /// What is done once, when the call is over. Dropped unfinished, the call counts as cancelled.

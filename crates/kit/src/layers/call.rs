@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contracts::policy::{Criticality, MethodPolicy};
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::shed::Permit;
@@ -11,6 +12,7 @@ use super::{LayerDeps, Request, trace};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::scope::Scope;
+use crate::server::ConnectionDrain;
 use crate::telemetry::CallTimer;
 
 const HEALTH: [&str; 2] = [
@@ -98,6 +100,7 @@ pub struct Call {
     pub(super) span: Span,
     pub(super) timer: Option<CallTimer>,
     pub(super) permit: Option<Permit>,
+    pub(super) connection: Option<CancellationToken>,
 }
 
 impl Call {
@@ -111,6 +114,10 @@ impl Call {
             span: Span::none(),
             timer: None,
             permit: None,
+            connection: request
+                .extensions()
+                .get::<ConnectionDrain>()
+                .map(|drain| drain.0.clone()),
         }
     }
 

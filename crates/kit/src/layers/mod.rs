@@ -143,6 +143,14 @@ impl LayeredService {
     pub fn answer(&self, request: Request) -> BoxFuture<'static, Response> {
         self.entry.clone().enter(request)
     }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.entry.deps().metrics
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.entry.deps().ids.random_u64()
+    }
 }
 
 impl tower::Service<Request> for LayeredService {
@@ -163,6 +171,7 @@ impl tower::Service<Request> for LayeredService {
 /// The stack behind one pointer, whatever its layers' types.
 trait Entry: Send + Sync {
     fn enter(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response>;
+    fn deps(&self) -> &LayerDeps;
 }
 
 struct Stack<H> {
@@ -180,6 +189,10 @@ impl<H: Handle> Entry for Stack<H> {
             let answer = self.top.handle(&mut call, request).await;
             body::finish(call, answer, &self.deps)
         })
+    }
+
+    fn deps(&self) -> &LayerDeps {
+        &self.deps
     }
 }
 
@@ -205,4 +218,4 @@ fn refuse(refusal: Refusal) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

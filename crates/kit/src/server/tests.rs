@@ -1,0 +1,147 @@
+//! The server over real sockets, and over pipes where time has to stand still.
+
+mod drain;
+mod limits;
+mod tls;
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
+
+use super::accept::{Loop, Source};
+use super::connection::Connections;
+use super::*;
+use crate::layers::tests::{Bench, counting};
+use crate::lifecycle::Lifecycle;
+
+/// Any free port, and limits short enough to see them at work.
+fn config() -> ServerConfig {
+    ServerConfig {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        drain_close_ms: 200,
+        layers: LayersConfig {
+            stream_drain_grace_ms: 20,
+            ..LayersConfig::default()
+        },
+        ..ServerConfig::default()
+    }
+}
+
+/// tonic's own health service behind all layers: open to everybody, one unary method and one stream that
+/// never ends by itself.
+fn health(config: &ServerConfig, lifecycle: &Lifecycle) -> LayeredService {
+    let (_, service) = tonic_health::server::health_reporter();
+    let mut bench = Bench::with(config.layers.clone());
+    bench.deps.drain = lifecycle.token();
+    layered(Routes::new(service), &bench.deps)
+}
+
+async fn start(config: &ServerConfig, lifecycle: &Lifecycle) -> SocketAddr {
+    let server = HardenedServer::bind(config).await.expect("a free port");
+    let address = server.local_addr();
+    lifecycle.spawn("server", server.serve(health(config, lifecycle), lifecycle));
+    address
+}
+
+fn ask() -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: String::new(),
+    }
+}
+
+async fn connect(address: SocketAddr) -> HealthClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    HealthClient::new(endpoint.connect().await.expect("a connection"))
+}
+
+fn reason_of(status: &Status) -> String {
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
+}
+
+/// Connections made by hand: no sockets, so paused time is exact.
+struct Pipes(mpsc::Receiver<std::io::Result<DuplexStream>>);
+
+impl Source for Pipes {
+    type Stream = DuplexStream;
+
+    async fn accept(&mut self) -> std::io::Result<DuplexStream> {
+        match self.0.recv().await {
+            Some(accepted) => accepted,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+type Accepted = mpsc::Sender<std::io::Result<DuplexStream>>;
+
+fn start_piped(config: &ServerConfig, lifecycle: &Lifecycle) -> Accepted {
+    let (accepted, source) = mpsc::channel(1);
+    let service = health(config, lifecycle);
+    let accept = Loop {
+        source: Pipes(source),
+        connections: Connections::new(service, Arc::new(config.clone()), lifecycle.clone()),
+        tls: None,
+        lifecycle: lifecycle.clone(),
+        backoff_max: Duration::from_millis(config.accept_backoff_max_ms),
+        max_connections: config.max_connections,
+    };
+    lifecycle.spawn("server", accept.run());
+    accepted
+}
+
+async fn pipe(accepted: &Accepted) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    accepted.send(Ok(theirs)).await.expect("the server accepts");
+    ours
+}
+
+/// A client that opens a new pipe whenever it needs a connection, and counts them.
+fn piped_client(accepted: &Accepted, opened: &Arc<AtomicUsize>) -> HealthClient<Channel> {
+    let (accepted, opened) = (accepted.clone(), opened.clone());
+    let connector = tower::service_fn(move |_: Uri| {
+        opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let accepted = accepted.clone();
+        async move { Ok::<_, std::io::Error>(TokioIo::new(pipe(&accepted).await)) }
+    });
+    let channel = Endpoint::from_static("http://piped").connect_with_connector_lazy(connector);
+    HealthClient::new(channel)
+}
+
+#[tokio::test]
+async fn serves_calls_and_streams_over_a_real_port() {
+    let lifecycle = Lifecycle::new();
+    let address = start(&config(), &lifecycle).await;
+    let mut client = connect(address).await;
+    let answer = client.check(ask()).await.expect("healthy");
+    assert!(answer.metadata().contains_key("x-request-id"));
+    let mut stream = client.watch(ask()).await.expect("a stream").into_inner();
+    assert!(stream.message().await.expect("a message").is_some());
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let config = ServerConfig {
+        address,
+        ..config()
+    };
+    let error = HardenedServer::bind(&config)
+        .await
+        .err()
+        .expect("the port is taken");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
