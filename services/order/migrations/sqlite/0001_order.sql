@@ -56,6 +56,7 @@ CREATE TABLE listing (
     window_start_time              INTEGER,
     window_end_time                INTEGER,
     per_shopper_limit              INTEGER  NOT NULL CONSTRAINT listing_limit CHECK (per_shopper_limit >= 0),
+    -- Region codes separated by blanks; empty for anywhere.
     territories                    TEXT    NOT NULL,
     commission_basis_points        INTEGER  NOT NULL CONSTRAINT listing_commission
         CHECK (commission_basis_points BETWEEN 0 AND 10000),

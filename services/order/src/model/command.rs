@@ -352,6 +352,9 @@ pub struct Resume {
     pub actor: String,
 }
 
+/// What one caller is told.
+pub type Verdict = Result<Answer, Refusal>;
+
 /// What the desk answers to a command that it did not refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

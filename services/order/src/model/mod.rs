@@ -2,19 +2,23 @@
 //! knows of tables or the wire.
 
 pub mod amount;
+pub mod book;
 pub mod command;
+pub mod fold;
 pub mod listing;
 pub mod order;
 pub mod payment;
+pub mod pricing;
 pub mod refund;
 pub mod stock;
 mod words;
 
 pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
+pub use book::HoldRules;
 pub use listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
 pub use order::{
     AftersaleState, CancelReason, Destination, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState,
     Placement, ShipBlock, ShipTerms, Touchpoint,
 };
 pub use payment::{Payment, PaymentOutcome, Refund, RefundLine, RefundReason, RefundState};
-pub use stock::{Allotment, Assignment, DropSale, DropState, Movement, MovementKind, Stock, StopKind};
+pub use stock::{Allotment, Assignment, DropSale, DropShare, DropState, Movement, MovementKind, Stock, StopKind};

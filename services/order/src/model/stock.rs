@@ -244,3 +244,14 @@ words! {
         Product = "PRODUCT",
     }
 }
+
+/// One listing of a drop and what it sold in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropShare {
+    /// The listing.
+    pub listing_id: ListingId,
+    /// Its partner.
+    pub partner_id: PartnerId,
+    /// Units held and sold through it in the drop.
+    pub taken: i64,
+}

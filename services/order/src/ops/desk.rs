@@ -10,12 +10,12 @@ use ::store::Db;
 use ::store::batch::{Admission, BatchRun, Lane, Priority};
 use ::store::Tx;
 use kit::caller::Caller;
-use kit::errors::{Fault, Refusal};
+use kit::errors::Fault;
 
 use super::batch;
 use crate::Config;
-use crate::model::Placement;
-use crate::model::command::{Answer, Command, Confirm, Place};
+use crate::model::{HoldRules, Placement};
+use crate::model::command::{Answer, Command, Confirm, Place, Verdict};
 use crate::model::payment::Payment;
 
 /// A command and on whose word it is carried out.
@@ -27,31 +27,13 @@ pub struct Request {
     pub command: Command,
 }
 
-/// What one caller is told.
-pub type Verdict = Result<Answer, Refusal>;
-
-/// How long units may be held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HoldRules {
-    /// When the partner names no time.
-    pub ttl: Duration,
-    /// The longest a partner may ask for at placement.
-    pub ttl_max: Duration,
-    /// The longest that one ExtendHold may add.
-    pub extension_max: Duration,
-    /// The longest between placement and the end of the hold.
-    pub total_max: Duration,
-}
-
-impl HoldRules {
-    /// The rules of a configuration.
-    pub fn of(config: &Config) -> Self {
-        HoldRules {
-            ttl: Duration::from_secs(config.hold_ttl_s),
-            ttl_max: Duration::from_secs(config.hold_ttl_max_s),
-            extension_max: Duration::from_secs(config.hold_extension_max_s),
-            total_max: Duration::from_secs(config.hold_total_max_s),
-        }
+/// The rules of a configuration.
+pub fn hold_rules(config: &Config) -> HoldRules {
+    HoldRules {
+        ttl: Duration::from_secs(config.hold_ttl_s),
+        ttl_max: Duration::from_secs(config.hold_ttl_max_s),
+        extension_max: Duration::from_secs(config.hold_extension_max_s),
+        total_max: Duration::from_secs(config.hold_total_max_s),
     }
 }
 
@@ -64,7 +46,7 @@ pub struct Desk {
 impl Desk {
     /// Starts the lanes.
     pub fn start(db: &Db, config: &Config) -> Self {
-        Desk { lane: Lane::start(db, Runner { rules: HoldRules::of(config) }, &config.lane) }
+        Desk { lane: Lane::start(db, Runner { rules: hold_rules(config) }, &config.lane) }
     }
 
     /// Hands in a command and waits for its verdict. `Busy` means that nothing was done.

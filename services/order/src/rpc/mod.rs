@@ -1,1 +1,3 @@
 //! The gRPC services: parse, ask an operation, render.
+
+pub mod render;

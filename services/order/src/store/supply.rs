@@ -3,13 +3,14 @@
 //! The row of an allotment is the lock of everything that counts its units; what changes any of it takes that
 //! row first.
 
+use ::store::{Tx, sql};
 use contracts::id::{AllotmentId, ListingId, PartnerId, VariantId};
 use kit::clock::Micros;
 use kit::errors::Fault;
-use store::{Tx, bulk, sql};
 
-use super::stored;
-use crate::model::stock::{Allotment, Assignment, Movement, MovementKind, Stock};
+use super::listing::{AssignmentRow, assignment, assignments_by_allotment};
+use super::{id, word};
+use crate::model::{Allotment, Assignment, Movement, MovementKind, Stock};
 
 #[derive(sqlx::FromRow)]
 struct StockRow {
@@ -27,8 +28,8 @@ struct StockRow {
 impl StockRow {
     fn model(self) -> Result<Stock, Fault> {
         Ok(Stock {
-            allotment_id: stored::id(&self.allotment_id)?,
-            variant_id: stored::id(&self.variant_id)?,
+            allotment_id: id(&self.allotment_id)?,
+            variant_id: id(&self.variant_id)?,
             display_name: self.display_name,
             supplied: self.supplied,
             available: self.available,
@@ -36,27 +37,6 @@ impl StockRow {
             sold: self.sold,
             version: self.version,
             create_time: Micros(self.create_time),
-        })
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct AssignmentRow {
-    listing_id: String,
-    allotment_id: String,
-    partner_id: String,
-    unit_cap: i64,
-    taken: i64,
-}
-
-impl AssignmentRow {
-    fn model(self) -> Result<Assignment, Fault> {
-        Ok(Assignment {
-            listing_id: stored::id(&self.listing_id)?,
-            allotment_id: stored::id(&self.allotment_id)?,
-            partner_id: stored::id(&self.partner_id)?,
-            unit_cap: self.unit_cap,
-            taken: self.taken,
         })
     }
 }
@@ -75,9 +55,9 @@ struct MovementRow {
 impl MovementRow {
     fn model(self) -> Result<Movement, Fault> {
         Ok(Movement {
-            movement_id: stored::id(&self.movement_id)?,
-            allotment_id: stored::id(&self.allotment_id)?,
-            kind: stored::word(&self.kind, MovementKind::parse)?,
+            movement_id: id(&self.movement_id)?,
+            allotment_id: id(&self.allotment_id)?,
+            kind: word(MovementKind::parse(&self.kind), "allotment_movement.kind")?,
             quantity: self.quantity,
             reason: self.reason,
             actor: self.actor,
@@ -163,7 +143,7 @@ pub async fn supply_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<All
         allotments.push(Allotment { stock: row.model()?, listings: Vec::new() });
     }
     let ids: Vec<AllotmentId> = allotments.iter().map(|allotment| allotment.stock.allotment_id).collect();
-    for assignment in assignments_of(tx, &ids).await? {
+    for assignment in assignments_by_allotment(tx, &ids).await? {
         let at = ids.binary_search(&assignment.allotment_id);
         if let Some(allotment) = at.ok().and_then(|at| allotments.get_mut(at)) {
             allotment.listings.push(assignment);
@@ -174,26 +154,8 @@ pub async fn supply_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<All
 
 /// An allotment with its listings.
 pub async fn supply_with_listings(tx: &mut Tx, stock: Stock) -> Result<Allotment, Fault> {
-    let listings = assignments_of(tx, &[stock.allotment_id]).await?;
+    let listings = assignments_by_allotment(tx, &[stock.allotment_id]).await?;
     Ok(Allotment { stock, listings })
-}
-
-async fn assignments_of(tx: &mut Tx, ids: &[AllotmentId]) -> Result<Vec<Assignment>, Fault> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = bulk!(
-        tx,
-        all AssignmentRow,
-        postgres: "SELECT l.listing_id, l.allotment_id, l.partner_id, l.unit_cap, l.taken \
-                   FROM UNNEST($1::TEXT[]) AS wanted (id) \
-                   JOIN allotment_listing l ON l.allotment_id = wanted.id ORDER BY l.allotment_id, l.listing_id",
-        sqlite: "SELECT l.listing_id, l.allotment_id, l.partner_id, l.unit_cap, l.taken \
-                 FROM json_each($1) AS wanted \
-                 JOIN allotment_listing l ON l.allotment_id = wanted.value->>0 ORDER BY l.allotment_id, l.listing_id",
-        columns: [ids]
-    )?;
-    rows.into_iter().map(AssignmentRow::model).collect()
 }
 
 /// What a listing draws from.
@@ -204,7 +166,7 @@ pub async fn assignment_by_listing(tx: &mut Tx, listing_id: &ListingId) -> Resul
         "SELECT listing_id, allotment_id, partner_id, unit_cap, taken FROM allotment_listing WHERE listing_id = $1",
         listing_id
     )?;
-    row.map(AssignmentRow::model).transpose()
+    row.map(assignment).transpose()
 }
 
 /// Lets a listing draw from an allotment, or changes its cap; false when it draws from another. The
@@ -266,18 +228,6 @@ pub async fn movement_page(
         limit
     )?;
     rows.into_iter().map(MovementRow::model).collect()
-}
-
-/// The allotments of a product's variants, sorted.
-pub async fn supply_ids_of_product(tx: &mut Tx, product_id: &str) -> Result<Vec<AllotmentId>, Fault> {
-    let rows = sql!(
-        tx,
-        all (String,),
-        "SELECT a.allotment_id FROM variant v JOIN allotment a ON a.variant_id = v.variant_id \
-         WHERE v.product_id = $1 ORDER BY a.allotment_id",
-        product_id
-    )?;
-    rows.into_iter().map(|(id,)| stored::id(&id)).collect()
 }
 
 /// Whether the catalogue's feed has brought this variant.

@@ -1,0 +1,1 @@
+//! What fulfilment says.

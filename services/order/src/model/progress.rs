@@ -1,0 +1,226 @@
+//! What becomes of a paid order on its way: units cancelled, shipped, delivered, or lost.
+//!
+//! Fulfilment tells how far each line has come, in counters that only grow. What is new since the last time is
+//! the difference, so telling the same twice changes nothing. Units that are cancelled or never arrive are paid
+//! back for, the shopper's money and the partner's apart.
+
+use contracts::ErrorReason;
+use contracts::id::OrderLineId;
+use kit::errors::Refusal;
+
+use super::order::{FulfilmentState, LineQuantities, Order, OrderState};
+use super::payment::RefundLine;
+use super::refund::{PaidLine, RefundShares};
+
+/// How far one line has come, as fulfilment counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineProgress {
+    /// The line.
+    pub order_line_id: OrderLineId,
+    /// Cancelled before shipment.
+    pub cancelled: i64,
+    /// Handed to a carrier.
+    pub shipped: i64,
+    /// Delivered.
+    pub delivered: i64,
+    /// Lost or brought back.
+    pub undelivered: i64,
+}
+
+/// What happened to units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// They will not ship.
+    LinesCancelled,
+    /// They were handed to a carrier.
+    Shipped,
+    /// They arrived.
+    Delivered,
+    /// They never will.
+    Undelivered,
+}
+
+/// One thing that happened to an order.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What.
+    pub kind: StepKind,
+    /// To how many units of which line, by the line's place.
+    pub units: Vec<(usize, i64)>,
+    /// What goes back for them.
+    pub refund: RefundShares,
+    /// The order right after it.
+    pub order: Order,
+}
+
+impl Step {
+    /// The lines of the refund.
+    pub fn refund_lines(&self) -> Vec<RefundLine> {
+        let line = |(index, quantity): &(usize, i64)| {
+            let line = self.order.placement.lines.get(*index)?;
+            Some(RefundLine { order_line_id: line.order_line_id, quantity: *quantity })
+        };
+        self.units.iter().filter_map(line).collect()
+    }
+}
+
+const KINDS: [StepKind; 4] = [StepKind::LinesCancelled, StepKind::Shipped, StepKind::Delivered, StepKind::Undelivered];
+
+impl StepKind {
+    fn told(self, progress: &LineProgress) -> i64 {
+        match self {
+            StepKind::LinesCancelled => progress.cancelled,
+            StepKind::Shipped => progress.shipped,
+            StepKind::Delivered => progress.delivered,
+            StepKind::Undelivered => progress.undelivered,
+        }
+    }
+
+    fn counter(self, quantities: &mut LineQuantities) -> &mut i64 {
+        match self {
+            StepKind::LinesCancelled => &mut quantities.cancelled,
+            StepKind::Shipped => &mut quantities.shipped,
+            StepKind::Delivered => &mut quantities.delivered,
+            StepKind::Undelivered => &mut quantities.undelivered,
+        }
+    }
+
+    /// Whether such units are paid back for.
+    fn is_refunded(self) -> bool {
+        matches!(self, StepKind::LinesCancelled | StepKind::Undelivered)
+    }
+}
+
+impl LineQuantities {
+    /// Units that were paid back for, or are to be.
+    pub fn gone_back(&self) -> i64 {
+        self.cancelled + self.undelivered + self.returned
+    }
+
+    /// Whether nothing more can happen to it on its way.
+    fn has_ended(&self) -> bool {
+        self.cancelled + self.delivered + self.undelivered == self.ordered
+    }
+}
+
+impl Order {
+    /// Moves the order on to where fulfilment says it is; gives what happened since, in the order in which it
+    /// must have. Refuses what cannot be, with the order as it was.
+    pub fn advance(&mut self, progress: &[LineProgress]) -> Result<Vec<Step>, Refusal> {
+        let mut after = self.clone();
+        let mut steps = Vec::new();
+        for kind in KINDS {
+            let units = after.new_units(kind, progress)?;
+            if !units.is_empty() {
+                steps.push(after.step(kind, units)?);
+            }
+        }
+        if !steps.is_empty() && !matches!(self.state, OrderState::Confirmed | OrderState::Completed) {
+            return Err(Refusal::wrong_state("order", self.state, "Only the units of a paid order can move."));
+        }
+        *self = after;
+        Ok(steps)
+    }
+
+    fn new_units(&self, kind: StepKind, progress: &[LineProgress]) -> Result<Vec<(usize, i64)>, Refusal> {
+        let mut units = Vec::new();
+        for line in progress {
+            let index = self.placement.lines.iter().position(|own| own.order_line_id == line.order_line_id);
+            let Some(index) = index else { return Err(Refusal::not_found("order line")) };
+            let mut known = self.quantities[index];
+            let more = kind.told(line) - *kind.counter(&mut known);
+            if more > 0 {
+                units.push((index, more));
+            }
+        }
+        units.sort_unstable();
+        Ok(units)
+    }
+
+    fn step(&mut self, kind: StepKind, units: Vec<(usize, i64)>) -> Result<Step, Refusal> {
+        let mut refund = RefundShares::default();
+        for &(index, more) in &units {
+            let before = self.quantities[index].gone_back();
+            *kind.counter(&mut self.quantities[index]) += more;
+            check(&self.quantities[index])?;
+            if kind.is_refunded() {
+                let amount = &self.placement.lines[index].amount;
+                let ordered = self.quantities[index].ordered;
+                let paid = PaidLine { ordered, shopper: amount.payable, partner: amount.partner_discount };
+                refund = refund.checked_add(paid.refund(before, more)).ok_or_else(too_large)?;
+            }
+        }
+        self.fulfilment_state = self.fulfilment_state_now();
+        if self.quantities.iter().all(|line| line.cancelled == line.ordered) {
+            self.state = OrderState::Cancelled;
+        }
+        if refund.is_zero() {
+            self.version += 1;
+        } else if !self.owe(refund.shopper) {
+            return Err(too_large());
+        }
+        Ok(Step { kind, units, refund, order: self.clone() })
+    }
+
+    fn fulfilment_state_now(&self) -> FulfilmentState {
+        let lines = &self.quantities;
+        if lines.iter().all(|line| line.shipped == 0) {
+            FulfilmentState::Unfulfilled
+        } else if lines.iter().any(|line| line.shipped + line.cancelled < line.ordered) {
+            FulfilmentState::PartiallyShipped
+        } else if !lines.iter().all(LineQuantities::has_ended) {
+            FulfilmentState::Shipped
+        } else if lines.iter().any(|line| line.undelivered > 0) {
+            FulfilmentState::Undelivered
+        } else {
+            FulfilmentState::Delivered
+        }
+    }
+
+    /// Whether every unit has come to its end on its way, and if so whether any of them arrived.
+    pub fn arrival(&self) -> Option<Arrival> {
+        if self.state != OrderState::Confirmed || !self.quantities.iter().all(LineQuantities::has_ended) {
+            return None;
+        }
+        let arrived = self.quantities.iter().any(|line| line.delivered > 0);
+        Some(if arrived { Arrival::Delivered } else { Arrival::NothingArrived })
+    }
+
+    /// Its return window has ended.
+    pub fn complete(&mut self) {
+        self.state = OrderState::Completed;
+        self.version += 1;
+    }
+
+    /// Contact data was set.
+    pub fn contact_set(&mut self) {
+        self.has_contact = true;
+        self.version += 1;
+    }
+}
+
+/// How an order came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Something arrived, and may be sent back.
+    Delivered,
+    /// Nothing did, so there is nothing to wait for.
+    NothingArrived,
+}
+
+fn check(line: &LineQuantities) -> Result<(), Refusal> {
+    let fits = line.cancelled.checked_add(line.shipped).is_some_and(|gone| gone <= line.ordered)
+        && line.delivered.checked_add(line.undelivered).is_some_and(|ended| ended <= line.shipped);
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::new(ErrorReason::OverQuantity, "More units of a line moved than it has."))
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(ErrorReason::OverQuantity, "The refunds of the order are too large to compute with.")
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;

@@ -1,0 +1,77 @@
+//! Keys that callers gave: looked up for a whole batch without locks, one index probe each.
+
+use ::store::{Tx, bulk};
+use contracts::id::OrderId;
+use kit::errors::Fault;
+
+use super::{all_written, column, id};
+use crate::model::book::{KeptKey, KeyName, PlaceKey};
+
+/// The orders placed under these keys.
+pub async fn orders_by_key(tx: &mut Tx, keys: &[&PlaceKey]) -> Result<Vec<OrderId>, Fault> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    // `= ANY` keeps the plan made for an empty table, which reads all of a partner's orders.
+    let rows = bulk!(
+        tx,
+        all (String,),
+        postgres: "SELECT o.order_id FROM UNNEST($1::TEXT[], $2::TEXT[]) AS k(partner_id, key) CROSS JOIN LATERAL \
+                   (SELECT order_id FROM orders WHERE partner_id = k.partner_id AND partner_order_id = k.key \
+                   LIMIT 1) AS o",
+        sqlite: "SELECT o.order_id FROM json_each($1) AS k CROSS JOIN orders AS o \
+                 ON o.partner_id = k.value->>0 AND o.partner_order_id = k.value->>1",
+        columns: [column(keys, |key| key.0), column(keys, |key| key.1.as_str())]
+    )?;
+    rows.iter().map(|(order_id,)| id(order_id)).collect()
+}
+
+/// A request key that was taken, with what was asked for and what was answered.
+pub type TakenKey = (String, String, String, Vec<u8>, Vec<u8>);
+
+/// Which of these request keys are taken.
+pub async fn request_keys(tx: &mut Tx, keys: &[&KeyName]) -> Result<Vec<TakenKey>, Fault> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(bulk!(
+        tx,
+        all TakenKey,
+        postgres: "SELECT i.scope, i.method, i.key, i.fingerprint, i.response \
+                   FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS k(scope, method, key) CROSS JOIN LATERAL \
+                   (SELECT * FROM idempotency WHERE scope = k.scope AND method = k.method AND key = k.key \
+                   LIMIT 1) AS i",
+        sqlite: "SELECT i.scope, i.method, i.key, i.fingerprint, i.response FROM json_each($1) AS k \
+                 CROSS JOIN idempotency AS i \
+                 ON i.scope = k.value->>0 AND i.method = k.value->>1 AND i.key = k.value->>2",
+        columns: [
+            column(keys, |key| key.0.as_str()), column(keys, |key| key.1), column(keys, |key| key.2.as_str())
+        ]
+    )?)
+}
+
+/// Takes request keys; one that somebody else has taken meanwhile makes the unit run again.
+pub async fn request_keys_insert(tx: &mut Tx, keys: &mut [KeptKey]) -> Result<(), Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    keys.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let now = tx.now();
+    let written = bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO idempotency (scope, method, key, fingerprint, response, created_time) \
+                   SELECT u.*, $6::BIGINT FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BYTEA[], $5::BYTEA[]) \
+                   AS u ON CONFLICT DO NOTHING",
+        sqlite: "INSERT INTO idempotency (scope, method, key, fingerprint, response, created_time) \
+                 SELECT value->>0, value->>1, value->>2, unhex(value->>3), unhex(value->>4), $2 \
+                 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+        columns: [
+            column(keys, |key| key.name.0.as_str()), column(keys, |key| key.name.1),
+            column(keys, |key| key.name.2.as_str()), column(keys, |key| key.fingerprint),
+            column(keys, |key| key.response.clone())
+        ],
+        also: [now]
+    )?;
+    all_written("request keys", written, keys.len())
+}

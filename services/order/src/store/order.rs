@@ -1,0 +1,355 @@
+//! Orders and their lines.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ::store::{Tx, bulk, sql};
+use contracts::id::OrderId;
+use kit::clock::Micros;
+use kit::errors::Fault;
+
+use super::order_row::{self, PlacementRow, placement_columns};
+use super::{all_written, column, id, micros, word};
+use crate::model::{
+    AftersaleState, CancelReason, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState, Placement,
+};
+
+/// What was agreed for these orders. It never changes, so it may be read without a lock.
+pub async fn placements_by_id(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Arc<Placement>>, Fault> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = bulk!(
+        tx,
+        all PlacementRow,
+        postgres: concat!("SELECT ", placement_columns!(), "FROM UNNEST($1::TEXT[]) AS k(id) \
+                   CROSS JOIN LATERAL (SELECT * FROM orders WHERE order_id = k.id LIMIT 1) AS o \
+                   CROSS JOIN LATERAL (SELECT * FROM order_line WHERE order_id = k.id ORDER BY line_number LIMIT 1000) \
+                   AS l"),
+        sqlite: concat!("SELECT ", placement_columns!(), "FROM json_each($1) AS k \
+                 CROSS JOIN orders AS o ON o.order_id = k.value->>0 \
+                 CROSS JOIN order_line AS l ON l.order_id = o.order_id ORDER BY k.key, l.line_number"),
+        columns: [ids]
+    )?;
+    order_row::read(rows)
+}
+
+#[derive(sqlx::FromRow)]
+struct StateRow {
+    order_id: String,
+    state: String,
+    payment_state: String,
+    fulfilment_state: String,
+    aftersale_state: String,
+    hold_expire_time: i64,
+    pay_time: Option<i64>,
+    ship_not_before: Option<i64>,
+    ship_by: Option<i64>,
+    has_contact: bool,
+    cancel_reason: String,
+    refund_due: i64,
+    version: i64,
+}
+
+macro_rules! state_columns {
+    () => {
+        "o.order_id, o.state, o.payment_state, o.fulfilment_state, o.aftersale_state, o.hold_expire_time, o.pay_time, \
+         o.ship_not_before, o.ship_by, o.has_contact, o.cancel_reason, o.refund_due, o.version "
+    };
+}
+
+impl StateRow {
+    fn read(self, placement: Arc<Placement>, quantities: Option<Vec<LineQuantities>>) -> Result<Order, Fault> {
+        let mut order = Order::placed(placement);
+        if let Some(quantities) = quantities {
+            order.quantities = quantities;
+        }
+        order.state = word(OrderState::parse(&self.state), "orders.state")?;
+        order.payment_state = word(PaymentState::parse(&self.payment_state), "orders.payment_state")?;
+        order.fulfilment_state = word(FulfilmentState::parse(&self.fulfilment_state), "orders.fulfilment_state")?;
+        order.aftersale_state = word(AftersaleState::parse(&self.aftersale_state), "orders.aftersale_state")?;
+        order.hold_expire_time = Micros(self.hold_expire_time);
+        order.pay_time = self.pay_time.map(Micros);
+        order.ship_not_before = self.ship_not_before.map(Micros);
+        order.ship_by = self.ship_by.map(Micros);
+        order.has_contact = self.has_contact;
+        order.cancel_reason = match self.cancel_reason.as_str() {
+            "" => None,
+            reason => Some(word(CancelReason::parse(reason), "orders.cancel_reason")?),
+        };
+        order.refund_due = self.refund_due;
+        order.version = self.version;
+        Ok(order)
+    }
+}
+
+/// Locks orders and reads them as they are now. `placements` must be sorted by id; allotments, where they
+/// are needed too, are locked before.
+pub async fn orders_lock(tx: &mut Tx, placements: Vec<Arc<Placement>>) -> Result<Vec<Order>, Fault> {
+    debug_assert!(placements.is_sorted_by_key(|placement| placement.order_id), "orders are locked in order of id");
+    if placements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = bulk!(
+        tx,
+        all StateRow,
+        postgres: concat!("SELECT ", state_columns!(), "FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT * FROM orders WHERE order_id = k.id LIMIT 1 FOR UPDATE) AS o"),
+        sqlite: concat!("SELECT ", state_columns!(), "FROM json_each($1) AS k \
+                 CROSS JOIN orders AS o ON o.order_id = k.value->>0"),
+        columns: [column(&placements, |placement| placement.order_id)]
+    )?;
+    read_states(tx, placements, rows).await
+}
+
+/// Orders as they are now, without a lock, for answers.
+pub async fn orders_read(tx: &mut Tx, placements: Vec<Arc<Placement>>) -> Result<Vec<Order>, Fault> {
+    if placements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = bulk!(
+        tx,
+        all StateRow,
+        postgres: concat!("SELECT ", state_columns!(), "FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT * FROM orders WHERE order_id = k.id LIMIT 1) AS o"),
+        sqlite: concat!("SELECT ", state_columns!(), "FROM json_each($1) AS k \
+                 CROSS JOIN orders AS o ON o.order_id = k.value->>0"),
+        columns: [column(&placements, |placement| placement.order_id)]
+    )?;
+    read_states(tx, placements, rows).await
+}
+
+async fn read_states(
+    tx: &mut Tx,
+    placements: Vec<Arc<Placement>>,
+    rows: Vec<StateRow>,
+) -> Result<Vec<Order>, Fault> {
+    // While an order waits for payment, and when it waited in vain, nothing has happened to its lines.
+    let counted = |row: &&StateRow| row.state != "PENDING_PAYMENT" && row.state != "EXPIRED";
+    let ids: Vec<&str> = rows.iter().filter(counted).map(|row| row.order_id.as_str()).collect();
+    let mut quantities = line_quantities(tx, &ids).await?;
+    let mut states: HashMap<String, StateRow> = rows.into_iter().map(|row| (row.order_id.clone(), row)).collect();
+    let mut orders = Vec::with_capacity(placements.len());
+    for placement in placements {
+        if let Some(row) = states.remove(placement.order_id.as_str()) {
+            let quantities = quantities.remove(placement.order_id.as_str());
+            orders.push(row.read(placement, quantities)?);
+        }
+    }
+    Ok(orders)
+}
+
+type QuantityRow = (String, i64, i64, i64, i64, i64, i64, i64);
+
+/// The counters of the lines of these orders, in the order of the lines.
+async fn line_quantities(tx: &mut Tx, ids: &[&str]) -> Result<HashMap<String, Vec<LineQuantities>>, Fault> {
+    let mut found: HashMap<String, Vec<LineQuantities>> = HashMap::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let rows = bulk!(
+        tx,
+        all QuantityRow,
+        postgres: "SELECT l.order_id, l.ordered, l.cancelled, l.shipped, l.delivered, l.undelivered, l.returned, \
+                   l.refunded FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT * FROM order_line WHERE order_id = k.id ORDER BY line_number LIMIT 1000) AS l",
+        sqlite: "SELECT l.order_id, l.ordered, l.cancelled, l.shipped, l.delivered, l.undelivered, l.returned, \
+                 l.refunded FROM json_each($1) AS k CROSS JOIN order_line AS l ON l.order_id = k.value->>0 \
+                 ORDER BY k.key, l.line_number",
+        columns: [ids]
+    )?;
+    for (order_id, ordered, cancelled, shipped, delivered, undelivered, returned, refunded) in rows {
+        let quantities = LineQuantities { ordered, cancelled, shipped, delivered, undelivered, returned, refunded };
+        found.entry(order_id).or_default().push(quantities);
+    }
+    Ok(found)
+}
+
+/// Writes new orders with their lines; a key or an id that somebody else has taken meanwhile makes the unit
+/// run again.
+pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fault> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    // Sorted by key, so that two batches with the same keys wait for each other in one direction only.
+    let key = |order: &&Order| (order.placement.partner_id, order.placement.partner_order_id.clone());
+    orders.sort_unstable_by_key(key);
+    let orders = &*orders;
+    let (now, placed) = (tx.now(), column(orders, |order| &order.placement));
+    let placed = placed.as_slice();
+    let written = bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO orders (order_id, partner_id, partner_order_id, partner_checkout_id, shopper_ref, \
+                   fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
+                   partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
+                   placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
+                   ship_by, cancel_reason, refund_due, version, update_time, fulfilment_state, aftersale_state, \
+                   has_contact) \
+                   SELECT u.*, $31::BIGINT, 'UNFULFILLED', 'NONE', FALSE FROM UNNEST($1::TEXT[], $2::TEXT[], \
+                   $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BYTEA[], $7::TEXT[], $8::TEXT[], $9::TEXT[], \
+                   $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], \
+                   $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], $19::BIGINT[], $20::BIGINT[], $21::BIGINT[], \
+                   $22::TEXT[], $23::TEXT[], $24::BIGINT[], $25::BIGINT[], $26::BIGINT[], $27::BIGINT[], $28::TEXT[], \
+                   $29::BIGINT[], $30::BIGINT[]) AS u ON CONFLICT DO NOTHING",
+        sqlite: "INSERT INTO orders (order_id, partner_id, partner_order_id, partner_checkout_id, shopper_ref, \
+                 fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
+                 partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
+                 placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
+                 ship_by, cancel_reason, refund_due, version, update_time, fulfilment_state, aftersale_state, \
+                 has_contact) \
+                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, unhex(value->>5), value->>6, value->>7, \
+                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
+                 value->>16, value->>17, value->>18, value->>19, value->>20, value->>21, value->>22, value->>23, \
+                 value->>24, value->>25, value->>26, value->>27, value->>28, value->>29, $2, 'UNFULFILLED', 'NONE', \
+                 FALSE FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+        columns: [
+            column(placed, |p| p.order_id), column(placed, |p| p.partner_id),
+            column(placed, |p| p.partner_order_id.as_str()), column(placed, |p| p.partner_checkout_id.as_str()),
+            column(placed, |p| p.shopper_ref.as_str()), column(placed, |p| p.fingerprint),
+            column(placed, |p| p.destination.region_code.as_str()),
+            column(placed, |p| p.destination.subdivision_code.as_str()),
+            column(placed, |p| p.amount.currency.code()), column(placed, |p| p.amount.price),
+            column(placed, |p| p.amount.retailer_discount), column(placed, |p| p.amount.partner_discount),
+            column(placed, |p| p.amount.shipping), column(placed, |p| p.amount.tax),
+            column(placed, |p| p.amount.payable), column(placed, |p| p.amount.commission),
+            column(placed, |p| micros(p.ship_terms.remorse)), column(placed, |p| micros(p.ship_terms.ship_within)),
+            column(placed, |p| p.ship_terms.presale_time), column(placed, |p| p.hold_expire_time),
+            column(placed, |p| p.place_time),
+            column(orders, |o| o.state.as_str()), column(orders, |o| o.payment_state.as_str()),
+            column(orders, |o| o.hold_expire_time), column(orders, |o| o.pay_time),
+            column(orders, |o| o.ship_not_before), column(orders, |o| o.ship_by),
+            column(orders, |o| o.cancel_reason.map_or("", CancelReason::as_str)), column(orders, |o| o.refund_due),
+            column(orders, |o| o.version)
+        ],
+        also: [now]
+    )?;
+    all_written("orders", written, orders.len())?;
+    lines_insert(tx, orders).await
+}
+
+/// A line to be written: its order, its number, the line, its counters.
+type NewLine<'a> = (OrderId, i64, &'a Line, LineQuantities);
+
+async fn lines_insert(tx: &mut Tx, orders: &[&Order]) -> Result<(), Fault> {
+    let mut lines: Vec<NewLine<'_>> = Vec::with_capacity(orders.len());
+    for order in orders {
+        let counted = order.placement.lines.iter().zip(&order.quantities);
+        lines.extend((0..).zip(counted).map(|(number, (line, counts))| (*order.order_id(), number, line, *counts)));
+    }
+    let lines = lines.as_slice();
+    let touchpoints = lines.iter().map(|(_, _, line, _)| serde_json::to_string(&line.touchpoints));
+    let touchpoints: Vec<String> = touchpoints.collect::<Result<_, _>>().map_err(Fault::internal)?;
+    bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO order_line (order_id, line_number, order_line_id, listing_id, allotment_id, variant_id, \
+                   product_id, sku, title, unit, terms_version, unit_price, per_quantity, price, retailer_discount, \
+                   partner_discount, shipping, tax, tax_included, payable, commission, drop_id, drop_person_limited, \
+                   collected_by, legal_entity, touchpoints, ordered, cancelled, shipped, delivered, undelivered, \
+                   returned, refunded) \
+                   SELECT u.*, 0, 0, 0, 0, 0 FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], \
+                   $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::BIGINT[], $12::BIGINT[], \
+                   $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], \
+                   $19::BOOLEAN[], $20::BIGINT[], $21::BIGINT[], $22::TEXT[], $23::BOOLEAN[], $24::TEXT[], \
+                   $25::TEXT[], $26::TEXT[], $27::BIGINT[], $28::BIGINT[]) AS u",
+        sqlite: "INSERT INTO order_line (order_id, line_number, order_line_id, listing_id, allotment_id, variant_id, \
+                 product_id, sku, title, unit, terms_version, unit_price, per_quantity, price, retailer_discount, \
+                 partner_discount, shipping, tax, tax_included, payable, commission, drop_id, drop_person_limited, \
+                 collected_by, legal_entity, touchpoints, ordered, cancelled, shipped, delivered, undelivered, \
+                 returned, refunded) \
+                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
+                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
+                 value->>16, value->>17, value->>18, value->>19, value->>20, value->>21, value->>22, value->>23, \
+                 value->>24, value->>25, value->>26, value->>27, 0, 0, 0, 0, 0 FROM json_each($1)",
+        columns: [
+            column(lines, |l| l.0), column(lines, |l| l.1), column(lines, |l| l.2.order_line_id),
+            column(lines, |l| l.2.listing_id), column(lines, |l| l.2.allotment_id), column(lines, |l| l.2.variant_id),
+            column(lines, |l| l.2.product_id), column(lines, |l| l.2.sku.as_str()),
+            column(lines, |l| l.2.title.as_str()), column(lines, |l| l.2.unit.as_str()),
+            column(lines, |l| l.2.terms_version), column(lines, |l| l.2.unit_price.amount().minor_units),
+            column(lines, |l| l.2.unit_price.per_quantity()), column(lines, |l| l.2.amount.price),
+            column(lines, |l| l.2.amount.retailer_discount), column(lines, |l| l.2.amount.partner_discount),
+            column(lines, |l| l.2.amount.shipping), column(lines, |l| l.2.amount.tax),
+            column(lines, |l| l.2.amount.tax_included), column(lines, |l| l.2.amount.payable),
+            column(lines, |l| l.2.amount.commission),
+            column(lines, |l| l.2.drop_id.as_ref().map_or("", |drop_id| drop_id.as_str())),
+            column(lines, |l| l.2.drop_person_limited), column(lines, |l| l.2.collected_by.as_str()),
+            column(lines, |l| l.2.legal_entity.as_str()), touchpoints, column(lines, |l| l.3.ordered),
+            column(lines, |l| l.3.cancelled)
+        ]
+    )?;
+    Ok(())
+}
+
+/// Writes what the desk changed of locked orders: each with the version that was loaded.
+pub async fn orders_update(tx: &mut Tx, orders: &[(&Order, i64)]) -> Result<(), Fault> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    let written = bulk!(
+        tx,
+        execute,
+        postgres: "UPDATE orders AS o SET state = u.state, payment_state = u.payment_state, \
+                   hold_expire_time = u.hold_expire_time, pay_time = u.pay_time, ship_not_before = u.ship_not_before, \
+                   ship_by = u.ship_by, cancel_reason = u.cancel_reason, refund_due = u.refund_due, \
+                   version = u.version, update_time = $12 \
+                   FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[], \
+                   $7::BIGINT[], $8::BIGINT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[]) AS u(id, loaded_version, \
+                   state, payment_state, hold_expire_time, pay_time, ship_not_before, ship_by, cancel_reason, \
+                   refund_due, version) WHERE o.order_id = u.id AND o.version = u.loaded_version",
+        sqlite: "UPDATE orders SET state = u.value->>2, payment_state = u.value->>3, hold_expire_time = u.value->>4, \
+                 pay_time = u.value->>5, ship_not_before = u.value->>6, ship_by = u.value->>7, \
+                 cancel_reason = u.value->>8, refund_due = u.value->>9, version = u.value->>10, update_time = $2 \
+                 FROM json_each($1) AS u WHERE orders.order_id = u.value->>0 AND orders.version = u.value->>1",
+        columns: [
+            column(orders, |(o, _)| *o.order_id()), column(orders, |(_, loaded)| *loaded),
+            column(orders, |(o, _)| o.state.as_str()), column(orders, |(o, _)| o.payment_state.as_str()),
+            column(orders, |(o, _)| o.hold_expire_time), column(orders, |(o, _)| o.pay_time),
+            column(orders, |(o, _)| o.ship_not_before), column(orders, |(o, _)| o.ship_by),
+            column(orders, |(o, _)| o.cancel_reason.map_or("", CancelReason::as_str)),
+            column(orders, |(o, _)| o.refund_due), column(orders, |(o, _)| o.version)
+        ],
+        also: [now]
+    )?;
+    all_written("changed orders", written, orders.len())
+}
+
+/// Counts every unit of these orders as cancelled: they were cancelled before payment.
+pub async fn lines_cancel(tx: &mut Tx, ids: &[OrderId]) -> Result<(), Fault> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    bulk!(
+        tx,
+        execute,
+        postgres: "UPDATE order_line AS l SET cancelled = l.ordered FROM UNNEST($1::TEXT[]) AS u(id) \
+                   WHERE l.order_id = u.id",
+        sqlite: "UPDATE order_line SET cancelled = ordered FROM json_each($1) AS u \
+                 WHERE order_line.order_id = u.value->>0",
+        columns: [ids]
+    )?;
+    Ok(())
+}
+
+/// Orders whose hold ran out, longest ago first, after `(time, id)` of the page before.
+pub async fn orders_overdue(
+    tx: &mut Tx,
+    after: Option<&(Micros, OrderId)>,
+    rows_max: i64,
+) -> Result<Vec<(Micros, OrderId)>, Fault> {
+    let now = tx.now();
+    let (time, order_id) = after.map_or((Micros::MIN, ""), |(time, order_id)| (*time, order_id.as_str()));
+    let rows = sql!(
+        tx,
+        all (i64, String),
+        "SELECT hold_expire_time, order_id FROM orders WHERE state = 'PENDING_PAYMENT' AND hold_expire_time <= $1 \
+         AND (hold_expire_time, order_id) > ($2, $3) ORDER BY hold_expire_time, order_id LIMIT $4",
+        now,
+        time,
+        order_id,
+        rows_max
+    )?;
+    rows.iter().map(|(time, order_id)| Ok((Micros(*time), id(order_id)?))).collect()
+}

@@ -1,0 +1,148 @@
+//! Payments that were stated, and refunds.
+
+use ::store::{Tx, bulk};
+use contracts::id::OrderId;
+use contracts::money::Money;
+use kit::clock::Micros;
+use kit::errors::Fault;
+
+use super::{all_written, column, currency, id, opt_id, word};
+use crate::model::payment::Signed;
+use crate::model::{Payment, PaymentOutcome, Refund, RefundReason};
+
+#[derive(sqlx::FromRow)]
+struct PaymentRow {
+    payment_id: String,
+    order_id: String,
+    partner_id: String,
+    payment_reference: String,
+    currency_code: String,
+    amount: i64,
+    partner_amount: i64,
+    refunded: i64,
+    partner_refunded: i64,
+    outcome: String,
+    refund_id: String,
+    refund_reason: String,
+    kid: String,
+    statement: String,
+    pay_time: i64,
+    record_time: i64,
+}
+
+impl PaymentRow {
+    fn read(self) -> Result<Payment, Fault> {
+        let refund = match opt_id(&self.refund_id)? {
+            None => None,
+            Some(refund_id) => {
+                Some((refund_id, word(RefundReason::parse(&self.refund_reason), "payment.refund_reason")?))
+            }
+        };
+        Ok(Payment {
+            payment_id: id(&self.payment_id)?,
+            order_id: id(&self.order_id)?,
+            partner_id: id(&self.partner_id)?,
+            payment_reference: self.payment_reference,
+            amount: Money::new(currency(&self.currency_code)?, self.amount),
+            partner_amount: self.partner_amount,
+            refunded: self.refunded,
+            partner_refunded: self.partner_refunded,
+            outcome: word(PaymentOutcome::parse(&self.outcome), "payment.outcome")?,
+            refund,
+            kid: self.kid,
+            statement: Signed(self.statement),
+            pay_time: Micros(self.pay_time),
+            record_time: Micros(self.record_time),
+        })
+    }
+}
+
+macro_rules! payment_columns {
+    () => {
+        "p.payment_id, p.order_id, p.partner_id, p.payment_reference, p.currency_code, p.amount, p.partner_amount, \
+         p.refunded, p.partner_refunded, p.outcome, p.refund_id, p.refund_reason, p.kid, p.statement, p.pay_time, \
+         p.record_time "
+    };
+}
+
+/// The payments recorded under these references.
+pub async fn payments_by_reference(tx: &mut Tx, keys: &[(OrderId, &str)]) -> Result<Vec<Payment>, Fault> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = bulk!(
+        tx,
+        all PaymentRow,
+        postgres: concat!("SELECT ", payment_columns!(), "FROM UNNEST($1::TEXT[], $2::TEXT[]) \
+                   AS k(order_id, payment_reference) CROSS JOIN LATERAL (SELECT * FROM payment \
+                   WHERE order_id = k.order_id AND payment_reference = k.payment_reference LIMIT 1) AS p"),
+        sqlite: concat!("SELECT ", payment_columns!(), "FROM json_each($1) AS k CROSS JOIN payment AS p \
+                 ON p.order_id = k.value->>0 AND p.payment_reference = k.value->>1"),
+        columns: [column(keys, |key| key.0), column(keys, |key| key.1)]
+    )?;
+    rows.into_iter().map(PaymentRow::read).collect()
+}
+
+/// Writes payments; a reference that somebody else has recorded meanwhile makes the unit run again.
+pub async fn payments_insert(tx: &mut Tx, payments: &[&Payment]) -> Result<(), Fault> {
+    if payments.is_empty() {
+        return Ok(());
+    }
+    let written = bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO payment (payment_id, order_id, partner_id, payment_reference, currency_code, amount, \
+                   partner_amount, refunded, partner_refunded, outcome, refund_id, refund_reason, kid, statement, \
+                   pay_time, record_time) SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], \
+                   $5::TEXT[], $6::BIGINT[], $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], \
+                   $12::TEXT[], $13::TEXT[], $14::TEXT[], $15::BIGINT[], $16::BIGINT[]) ON CONFLICT DO NOTHING",
+        sqlite: "INSERT INTO payment (payment_id, order_id, partner_id, payment_reference, currency_code, amount, \
+                 partner_amount, refunded, partner_refunded, outcome, refund_id, refund_reason, kid, statement, \
+                 pay_time, record_time) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, \
+                 value->>6, value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, \
+                 value->>14, value->>15 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+        columns: [
+            column(payments, |p| p.payment_id), column(payments, |p| p.order_id), column(payments, |p| p.partner_id),
+            column(payments, |p| p.payment_reference.as_str()), column(payments, |p| p.amount.currency.code()),
+            column(payments, |p| p.amount.minor_units), column(payments, |p| p.partner_amount),
+            column(payments, |p| p.refunded), column(payments, |p| p.partner_refunded),
+            column(payments, |p| p.outcome.as_str()),
+            column(payments, |p| p.refund.as_ref().map_or("", |(refund_id, _)| refund_id.as_str())),
+            column(payments, |p| p.refund.as_ref().map_or("", |(_, reason)| reason.as_str())),
+            column(payments, |p| p.kid.as_str()), column(payments, |p| p.statement.0.as_str()),
+            column(payments, |p| p.pay_time), column(payments, |p| p.record_time)
+        ]
+    )?;
+    all_written("payments", written, payments.len())
+}
+
+/// Writes refunds. What they pay back has to be counted on the payment in the same transaction.
+pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault> {
+    if refunds.is_empty() {
+        return Ok(());
+    }
+    let lines = refunds.iter().map(|refund| serde_json::to_string(&refund.lines));
+    let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(Fault::internal)?;
+    bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
+                   currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version) \
+                   SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
+                   $7::TEXT[], $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], $12::BIGINT[], $13::BIGINT[], \
+                   $14::BIGINT[])",
+        sqlite: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
+                 currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version) \
+                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
+                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13 FROM json_each($1)",
+        columns: [
+            column(refunds, |r| r.refund_id), column(refunds, |r| r.order_id), column(refunds, |r| r.partner_id),
+            column(refunds, |r| r.payment_id), column(refunds, |r| r.payment_reference.as_str()),
+            column(refunds, |r| r.reason.as_str()), column(refunds, |r| r.shopper_amount.currency.code()),
+            column(refunds, |r| r.shopper_amount.minor_units), column(refunds, |r| r.partner_amount.minor_units),
+            column(refunds, |r| r.state.as_str()), lines, column(refunds, |r| r.create_time),
+            column(refunds, |r| r.finish_time), column(refunds, |r| r.version)
+        ]
+    )?;
+    Ok(())
+}
