@@ -174,6 +174,11 @@ impl From<StoreError> for Fault {
     }
 }
 
+/// The connection went away while it did `what`.
+pub(crate) fn lost(what: &'static str) -> StoreError {
+    StoreError::refused(what, "the connection was lost").with_class(Class::ConnectionLost)
+}
+
 /// Not done, and a later try may succeed.
 pub(crate) fn busy(message: &str) -> Fault {
     Fault::Busy {

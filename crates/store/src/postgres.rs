@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::db::{Point, Shared, Started, TimeSource, invalid};
-use crate::error::{Class, StoreError, busy, unknown};
+use crate::error::{Class, StoreError, busy, lost, unknown};
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
 
@@ -296,10 +296,6 @@ impl Unit {
             .and_then(|row| row.try_get::<i64, _>(0));
         Ok((unit, Micros(now.map_err(failed)?)))
     }
-}
-
-fn lost(what: &'static str) -> StoreError {
-    StoreError::refused(what, "the connection was lost").with_class(Class::ConnectionLost)
 }
 
 /// What a connection is for.

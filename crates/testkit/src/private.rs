@@ -16,13 +16,15 @@ const START_BOUND: Duration = Duration::from_secs(120);
 const SUPERUSER: &str = "vitrine";
 
 /// How a private server is set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether what it acknowledged survives `kill -9` of the machine; slower, so off unless a test is about it.
     /// What it acknowledged survives `kill -9` of the server either way.
     pub fsync: bool,
     /// Connections that it takes.
     pub max_connections: u32,
+    /// More of `postgresql.conf`, each `name=value`.
+    pub more: Vec<String>,
 }
 
 impl Default for Settings {
@@ -30,6 +32,7 @@ impl Default for Settings {
         Settings {
             fsync: false,
             max_connections: 200,
+            more: Vec::new(),
         }
     }
 }
@@ -157,6 +160,7 @@ impl PrivatePostgres {
                 "-c",
                 "unix_socket_permissions=0777",
             ])
+            .args(self.settings.more.iter().flat_map(|setting| ["-c", setting]))
             .current_dir(&self.folder)
             // Ctrl-C at the terminal ends the tests; the keeper ends by itself after them.
             .process_group(0)

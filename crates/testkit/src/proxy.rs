@@ -16,6 +16,8 @@ const COMMIT: &[u8] = b"COMMIT\0";
 pub enum Cut {
     /// Before the server has heard it.
     BeforeServer,
+    /// When the server has heard it, whatever it makes of it.
+    OnServer,
     /// After the server has answered, before the client has heard that.
     BeforeClient,
 }
@@ -92,6 +94,7 @@ async fn pass(client: TcpStream, socket: PathBuf, cuts: Arc<Mutex<Vec<Cut>>>) ->
                 }
                 match next_cut(said, &cuts) {
                     Some(Cut::BeforeServer) => return Ok(()),
+                    Some(Cut::OnServer) => return to_server.write_all(said).await,
                     Some(Cut::BeforeClient) => {
                         to_server.write_all(said).await?;
                         from_server.read(&mut answered).await?;

@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use super::{Held, SqliteUnit, open_writer, panicked};
 use crate::db::{Point, Shared, Started};
-use crate::error::{StoreError, busy, unknown};
+use crate::error::{Class, StoreError, busy, lost, unknown};
 use crate::macros::control;
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
@@ -247,7 +247,7 @@ impl Desk {
         for mut member in members {
             if doubtful {
                 member.unit.doubt();
-            } else if alone {
+            } else if alone && error.class() != Class::ConnectionLost {
                 // What failed it alone would fail it again.
                 member.unit.answer(Err(member
                     .done
@@ -419,14 +419,14 @@ impl Desk {
             return self
                 .give_up(
                     tx,
-                    StoreError::refused("COMMIT", "the writer was struck"),
+                    lost("before COMMIT"),
                     false,
                 )
                 .await;
         }
         let committed = control(&mut tx, "COMMIT").await;
         if strikes(Point::AfterCommit) {
-            return Group::InDoubt(StoreError::refused("COMMIT", "the answer was lost"));
+            return Group::InDoubt(lost("COMMIT"));
         }
         match committed {
             Ok(()) => {

@@ -1,7 +1,6 @@
 //! Units of work, the SQL macros and migrations, on both engines.
 
 mod cancel;
-mod commits;
 mod engines;
 mod group;
 mod losses;
