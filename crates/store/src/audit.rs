@@ -74,7 +74,9 @@ impl NewAudit {
 
 fn actor(caller: &Caller) -> String {
     let name = caller.audience.as_str_name();
-    name.strip_prefix("AUDIENCE_").unwrap_or(name).to_ascii_lowercase()
+    name.strip_prefix("AUDIENCE_")
+        .unwrap_or(name)
+        .to_ascii_lowercase()
 }
 
 /// What [`verify`] found.
@@ -100,37 +102,74 @@ const MISSING: &str = "the row is missing";
 
 /// Recomputes the chain from position `from` to `to`, both included; no `to` means up to the head. When it
 /// reaches the head, the head's own record of the last link is compared too. Reads a page at a time.
-pub async fn verify(db: &Db, caller: &Caller, from: i64, to: Option<i64>) -> Result<Verdict, Fault> {
+pub async fn verify(
+    db: &Db,
+    caller: &Caller,
+    from: i64,
+    to: Option<i64>,
+) -> Result<Verdict, Fault> {
     let from = from.max(1);
     let (head, head_hash, highest) = db.read(caller, ReadHead).await?;
     let last = to.map_or(head, |to| to.min(head));
     let mut chain = Chain::start();
     if from > 1 {
-        let before = ReadRows { from: from - 1, to: from - 1 };
+        let before = ReadRows {
+            from: from - 1,
+            to: from - 1,
+        };
         match db.read(caller, before).await?.pop() {
-            Some(row) => chain = Chain { next: from, hash: row.hash, rows: 0 },
-            None => return Ok(Verdict::Broken { position: from - 1, why: MISSING }),
+            Some(row) => {
+                chain = Chain {
+                    next: from,
+                    hash: row.hash,
+                    rows: 0,
+                }
+            }
+            None => {
+                return Ok(Verdict::Broken {
+                    position: from - 1,
+                    why: MISSING,
+                });
+            }
         }
     }
     while chain.next <= last {
         let upto = last.min(chain.next + VERIFY_PAGE - 1);
-        let page = ReadRows { from: chain.next, to: upto };
+        let page = ReadRows {
+            from: chain.next,
+            to: upto,
+        };
         for row in db.read(caller, page).await? {
             if let Some(why) = chain.take(row) {
-                return Ok(Verdict::Broken { position: chain.next, why });
+                return Ok(Verdict::Broken {
+                    position: chain.next,
+                    why,
+                });
             }
         }
         if chain.next <= upto {
-            return Ok(Verdict::Broken { position: chain.next, why: MISSING });
+            return Ok(Verdict::Broken {
+                position: chain.next,
+                why: MISSING,
+            });
         }
     }
     if highest > head {
-        return Ok(Verdict::Broken { position: head + 1, why: "the head knows of no such row" });
+        return Ok(Verdict::Broken {
+            position: head + 1,
+            why: "the head knows of no such row",
+        });
     }
     if chain.next == head + 1 && chain.hash != head_hash {
-        return Ok(Verdict::Broken { position: head, why: "it is not the last link that the head knows" });
+        return Ok(Verdict::Broken {
+            position: head,
+            why: "it is not the last link that the head knows",
+        });
     }
-    Ok(Verdict::Intact { rows: chain.rows, last_hash: chain.hash })
+    Ok(Verdict::Intact {
+        rows: chain.rows,
+        last_hash: chain.hash,
+    })
 }
 
 /// Rows read in one statement by [`verify`].
@@ -145,7 +184,11 @@ struct Chain {
 
 impl Chain {
     fn start() -> Self {
-        Chain { next: 1, hash: Vec::new(), rows: 0 }
+        Chain {
+            next: 1,
+            hash: Vec::new(),
+            rows: 0,
+        }
     }
 
     /// Goes on to `row`; says what is wrong with it.
@@ -180,7 +223,7 @@ impl Operation for ReadHead {
     async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
         Ok(sql!(
             tx,
-            one (i64, Vec<u8>, i64),
+            one(i64, Vec<u8>, i64),
             "SELECT position, hash, COALESCE((SELECT MAX(position) FROM audit), CAST(0 AS BIGINT)) \
              FROM feed_head WHERE scope = $1",
             AUDIT

@@ -10,8 +10,6 @@
 mod queue;
 mod worker;
 
-
-
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +41,12 @@ pub struct LaneConfig {
 
 impl Default for LaneConfig {
     fn default() -> Self {
-        LaneConfig { lanes: 1, batch_max: 512, queue_max: 4_096, bisect_runs_max: 64 }
+        LaneConfig {
+            lanes: 1,
+            batch_max: 512,
+            queue_max: 4_096,
+            bisect_runs_max: 64,
+        }
     }
 }
 
@@ -77,7 +80,11 @@ pub trait BatchRun<C, R>: Send + Sync + 'static {
     /// that none took effect; one that may not pass by itself makes the lane divide the batch until the
     /// culprit fails alone. It may run again, as an [`crate::Operation`] may. Commands have callers of their
     /// own: see [`Tx::act_for`]; no audit row is added for the batch itself.
-    fn run(&self, tx: &mut Tx, commands: &[C]) -> impl Future<Output = Result<Vec<R>, Fault>> + Send;
+    fn run(
+        &self,
+        tx: &mut Tx,
+        commands: &[C],
+    ) -> impl Future<Output = Result<Vec<R>, Fault>> + Send;
 }
 
 /// A way in to the lanes; cheap to clone. When the last is dropped, the lanes finish what waits and end.
@@ -87,7 +94,9 @@ pub struct Lane<C, R> {
 
 impl<C, R> Clone for Lane<C, R> {
     fn clone(&self) -> Self {
-        Lane { inner: self.inner.clone() }
+        Lane {
+            inner: self.inner.clone(),
+        }
     }
 }
 
@@ -114,12 +123,26 @@ where
         let clock = db.clock();
         let queues = (0..config.lanes.max(1))
             .map(|_| {
-                let queue = Arc::new(Queue::new(config.batch_max.max(1) as usize, config.queue_max.max(1) as usize));
-                worker::start(db.clone(), runner.clone(), queue.clone(), config.bisect_runs_max);
+                let queue = Arc::new(Queue::new(
+                    config.batch_max.max(1) as usize,
+                    config.queue_max.max(1) as usize,
+                ));
+                worker::start(
+                    db.clone(),
+                    runner.clone(),
+                    queue.clone(),
+                    config.bisect_runs_max,
+                );
                 queue
             })
             .collect();
-        Lane { inner: Arc::new(Inner { queues, clock, turn: AtomicUsize::new(0) }) }
+        Lane {
+            inner: Arc::new(Inner {
+                queues,
+                clock,
+                turn: AtomicUsize::new(0),
+            }),
+        }
     }
 
     /// Hands in a command and waits for its own result. Busy means that it was not taken in.
@@ -127,7 +150,12 @@ where
         let (reply, answer) = oneshot::channel();
         let now = self.inner.clock.instant();
         let deadline = how.deadline.or_else(|| Scope::current().deadline);
-        let waiting = Waiting { command, deadline, span: tracing::Span::current(), reply };
+        let waiting = Waiting {
+            command,
+            deadline,
+            span: tracing::Span::current(),
+            reply,
+        };
         self.queue(how.affinity).push(waiting, how.priority, now)?;
         // A lane that ends without an answer was torn down in the middle of its work.
         answer.await.unwrap_or_else(|_| Err(Fault::unknown()))
@@ -140,7 +168,12 @@ where
 
     /// How long a batch took of late; the longest of the lanes.
     pub fn batch_time(&self) -> Duration {
-        self.inner.queues.iter().map(|queue| queue.batch_time()).max().unwrap_or_default()
+        self.inner
+            .queues
+            .iter()
+            .map(|queue| queue.batch_time())
+            .max()
+            .unwrap_or_default()
     }
 
     fn queue(&self, affinity: Option<u64>) -> &Queue<C, R> {

@@ -20,11 +20,10 @@
 mod fault;
 mod parked;
 mod run;
+mod session;
 mod source;
 mod status;
 mod work;
-
-
 
 use std::future::Future;
 use std::sync::Arc;

@@ -120,11 +120,20 @@ mod tests {
         let cursor = space().encode(42);
         assert_eq!(space().decode(&cursor).expect("its own"), 42);
         assert_eq!(space().decode("").expect("the beginning"), 0);
-        for other in [CursorSpace::new("order", "partner_2", "e1"), CursorSpace::new("room", "partner_1", "e1")] {
-            assert_eq!(other.decode(&cursor).expect_err("foreign").reason, ErrorReason::BadCursor);
+        for other in [
+            CursorSpace::new("order", "partner_2", "e1"),
+            CursorSpace::new("room", "partner_1", "e1"),
+        ] {
+            assert_eq!(
+                other.decode(&cursor).expect_err("foreign").reason,
+                ErrorReason::BadCursor
+            );
         }
         let later = CursorSpace::new("order", "partner_1", "e2");
-        assert_eq!(later.decode(&cursor).expect_err("old").reason, ErrorReason::CursorExpired);
+        assert_eq!(
+            later.decode(&cursor).expect_err("old").reason,
+            ErrorReason::CursorExpired
+        );
     }
 
     proptest! {

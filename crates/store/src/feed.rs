@@ -110,7 +110,12 @@ impl FeedReader {
     /// A reader of the feed `name`; the name binds cursors to this feed.
     pub fn new(db: Db, name: &'static str, config: FeedConfig) -> Self {
         let watchers = Arc::new(Semaphore::new(config.watchers_max));
-        FeedReader { db, name, config: Arc::new(config), watchers }
+        FeedReader {
+            db,
+            name,
+            config: Arc::new(config),
+            watchers,
+        }
     }
 
     /// Entries after a position: all of the service's, or those of one partner by the partner's own
@@ -130,7 +135,10 @@ impl FeedReader {
     /// The cursor after the newest entry that the caller may see.
     pub async fn head_cursor(&self, caller: &Caller) -> Result<String, Fault> {
         let view = View::of(visible_to(caller)?.as_ref());
-        let state = self.db.read(caller, ReadState { view: view.clone() }).await?;
+        let state = self
+            .db
+            .read(caller, ReadState { view: view.clone() })
+            .await?;
         Ok(self.space(&view, &state.epoch).encode(state.position))
     }
 
@@ -154,13 +162,21 @@ impl FeedReader {
             Ok(size) if size <= self.config.page_size_max => Ok(size),
             _ => Err(Refusal::invalid(
                 "page_size",
-                format!("must be 0 to {}; 0 means {}.", self.config.page_size_max, self.config.page_size_default),
+                format!(
+                    "must be 0 to {}; 0 means {}.",
+                    self.config.page_size_max, self.config.page_size_default
+                ),
             )),
         }
     }
 
     fn page(&self, view: &View, place: Place, limit: u32) -> ReadPage {
-        ReadPage { feed: self.name, view: view.clone(), place, limit: limit.min(self.config.page_size_max) }
+        ReadPage {
+            feed: self.name,
+            view: view.clone(),
+            place,
+            limit: limit.min(self.config.page_size_max),
+        }
     }
 
     fn space(&self, view: &View, epoch: &str) -> CursorSpace {
@@ -181,7 +197,10 @@ impl FeedReader {
             next = view.position_of(&entry);
             entries.push(message(view, &space, entry)?);
         }
-        Ok(FeedPage { entries, next_cursor: space.encode(next) })
+        Ok(FeedPage {
+            entries,
+            next_cursor: space.encode(next),
+        })
     }
 }
 
@@ -206,7 +225,9 @@ enum View {
 
 impl View {
     fn of(partner: Option<&PartnerId>) -> Self {
-        partner.map_or(View::All, |partner| View::Partner(partner.as_str().to_owned()))
+        partner.map_or(View::All, |partner| {
+            View::Partner(partner.as_str().to_owned())
+        })
     }
 
     fn scope(&self) -> &str {
@@ -228,7 +249,11 @@ fn message<F: FeedMessage>(view: &View, space: &CursorSpace, entry: Entry) -> Re
     let mut message = F::decode(entry.payload.as_slice()).map_err(Fault::internal)?;
     message.set_meta(FeedMeta {
         cursor: space.encode(view.position_of(&entry)),
-        position: if *view == View::All { entry.position } else { 0 },
+        position: if *view == View::All {
+            entry.position
+        } else {
+            0
+        },
         partner_position: entry.partner_position,
         partner_id: entry.partner_id,
         aggregate_id: entry.aggregate_id,
@@ -305,16 +330,23 @@ impl Operation for ReadPage {
 
     async fn run(&self, tx: &mut Tx) -> Result<Page, Fault> {
         // The head is read before the entries: what it says was there and is not found was taken away.
-        let State { epoch, position: head } = state(tx, &self.view).await?;
+        let State {
+            epoch,
+            position: head,
+        } = state(tx, &self.view).await?;
         let space = CursorSpace::new(self.feed, self.view.scope(), &epoch);
         let expired = |refusal: Refusal| refusal.with(HEAD_CURSOR, space.encode(head));
         let after = match &self.place {
             Place::Cursor(cursor) => match space.decode(cursor) {
-                Err(refusal) if refusal.reason == ErrorReason::CursorExpired => return Err(expired(refusal).into()),
+                Err(refusal) if refusal.reason == ErrorReason::CursorExpired => {
+                    return Err(expired(refusal).into());
+                }
                 decoded => decoded?,
             },
             Place::Position(after) => *after,
-            Place::Resume { epoch: before, .. } if *before != epoch => return Err(expired(cursor_expired()).into()),
+            Place::Resume { epoch: before, .. } if *before != epoch => {
+                return Err(expired(cursor_expired()).into());
+            }
             Place::Resume { after, .. } => *after,
         };
         let entries = entries(tx, &self.view, after, i64::from(self.limit)).await?;
@@ -325,7 +357,11 @@ impl Operation for ReadPage {
         if !complete {
             return Err(expired(cursor_expired()).into());
         }
-        Ok(Page { epoch, after, entries })
+        Ok(Page {
+            epoch,
+            after,
+            entries,
+        })
     }
 }
 

@@ -34,7 +34,11 @@ pub struct NewEntry {
 
 impl NewEntry {
     /// An entry with the content of `message`, whose `meta` has to be empty.
-    pub fn new(kind: &'static str, aggregate_id: impl Into<String>, message: &impl prost::Message) -> Self {
+    pub fn new(
+        kind: &'static str,
+        aggregate_id: impl Into<String>,
+        message: &impl prost::Message,
+    ) -> Self {
         NewEntry {
             aggregate_id: aggregate_id.into(),
             kind,
@@ -141,8 +145,15 @@ async fn insert_entries(
 ) -> Result<(), StoreError> {
     let now = tx.now().0;
     let size = entries.len();
-    let (mut positions, mut partner_positions) = (Vec::with_capacity(size), Vec::with_capacity(size));
-    let [mut partner_ids, mut aggregate_ids, mut kinds, mut etags, mut traceparents] = texts(size);
+    let (mut positions, mut partner_positions) =
+        (Vec::with_capacity(size), Vec::with_capacity(size));
+    let [
+        mut partner_ids,
+        mut aggregate_ids,
+        mut kinds,
+        mut etags,
+        mut traceparents,
+    ] = texts(size);
     let mut payloads = Vec::with_capacity(size);
     for Pending { entry, traceparent } in entries {
         position += 1;
@@ -228,7 +239,13 @@ async fn insert_audits(
         also: [now, last_hash.as_slice()]
     )?;
     if tx.engine() == Engine::Sqlite {
-        sql!(tx, execute, "UPDATE feed_head SET hash = $1 WHERE scope = $2", last_hash.as_slice(), AUDIT)?;
+        sql!(
+            tx,
+            execute,
+            "UPDATE feed_head SET hash = $1 WHERE scope = $2",
+            last_hash.as_slice(),
+            AUDIT
+        )?;
     }
     Ok(())
 }

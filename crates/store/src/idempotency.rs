@@ -26,7 +26,9 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// The fingerprint of a whole message. Messages with map fields have no fixed encoding: use parts.
     pub fn of(message: &impl Message) -> FingerprintBytes {
-        Fingerprint::default().bytes(&message.encode_to_vec()).finish()
+        Fingerprint::default()
+            .bytes(&message.encode_to_vec())
+            .finish()
     }
 
     /// Adds a text.
@@ -78,7 +80,12 @@ impl Keyed {
         key: impl Into<String>,
         fingerprint: FingerprintBytes,
     ) -> Self {
-        Keyed { scope: scope.into(), method, key: key.into(), fingerprint }
+        Keyed {
+            scope: scope.into(),
+            method,
+            key: key.into(),
+            fingerprint,
+        }
     }
 }
 
@@ -98,7 +105,12 @@ where
 {
     /// `operation` under a key; `render` makes the answer that is kept.
     pub fn new(keyed: Keyed, operation: O, render: F) -> Self {
-        Idempotent { keyed, operation, render, answer: PhantomData }
+        Idempotent {
+            keyed,
+            operation,
+            render,
+            answer: PhantomData,
+        }
     }
 }
 
@@ -152,7 +164,7 @@ async fn claim(tx: &mut Tx, keyed: &Keyed) -> Result<bool, Fault> {
 async fn replay(tx: &mut Tx, keyed: &Keyed) -> Result<Vec<u8>, Fault> {
     let row = sql!(
         tx,
-        optional (Vec<u8>, Vec<u8>),
+        optional(Vec<u8>, Vec<u8>),
         "SELECT fingerprint, response FROM idempotency WHERE scope = $1 AND method = $2 AND key = $3",
         &keyed.scope,
         keyed.method,
@@ -161,7 +173,9 @@ async fn replay(tx: &mut Tx, keyed: &Keyed) -> Result<Vec<u8>, Fault> {
     match row {
         Some((fingerprint, response)) if fingerprint == keyed.fingerprint => Ok(response),
         Some(_) => Err(key_reused().into()),
-        None => Err(Fault::Conflict("the idempotency key was swept while it was asked for".into())),
+        None => Err(Fault::Conflict(
+            "the idempotency key was swept while it was asked for".into(),
+        )),
     }
 }
 

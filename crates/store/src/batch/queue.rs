@@ -46,23 +46,39 @@ impl<C, R> Queue<C, R> {
             batch_time: Duration::ZERO,
             closed: false,
         };
-        Queue { batch_max, queue_max, state: Mutex::new(state), changed: Notify::new() }
+        Queue {
+            batch_max,
+            queue_max,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
     }
 
     /// Lets a command in, unless there is no room or its turn would come too late.
-    pub(super) fn push(&self, waiting: Waiting<C, R>, priority: Priority, now: Instant) -> Result<(), Fault> {
+    pub(super) fn push(
+        &self,
+        waiting: Waiting<C, R>,
+        priority: Priority,
+        now: Instant,
+    ) -> Result<(), Fault> {
         let mut state = self.lock();
         if state.closed {
-            return Err(Fault::busy("The server is going away and nothing was done; try again.", RETRY_AFTER_MIN));
+            return Err(Fault::busy(
+                "The server is going away and nothing was done; try again.",
+                RETRY_AFTER_MIN,
+            ));
         }
         let expected = state.expected_wait(priority, self.batch_max, now);
         let lane = match priority {
             Priority::MoneyTaken => &mut state.money,
             Priority::Normal => &mut state.normal,
         };
-        let late = waiting.deadline.is_some_and(|deadline| deadline <= now + expected);
+        let late = waiting
+            .deadline
+            .is_some_and(|deadline| deadline <= now + expected);
         if late || lane.len() >= self.queue_max {
-            let message = "There is more to do than can be done in time and nothing was done; try again.";
+            let message =
+                "There is more to do than can be done in time and nothing was done; try again.";
             return Err(Fault::busy(message, expected.max(RETRY_AFTER_MIN)));
         }
         lane.push_back(waiting);
@@ -145,7 +161,9 @@ impl<C, R> State<C, R> {
             }
             return self.batches(ahead, batch_max);
         };
-        let left = self.batch_time.saturating_sub(now.saturating_duration_since(since));
+        let left = self
+            .batch_time
+            .saturating_sub(now.saturating_duration_since(since));
         left + self.batches(ahead, batch_max)
     }
 
@@ -157,6 +175,9 @@ impl<C, R> State<C, R> {
     fn take(&mut self, batch_max: usize) -> Vec<Waiting<C, R>> {
         let money = self.money.len().min(batch_max);
         let normal = self.normal.len().min(batch_max - money);
-        self.money.drain(..money).chain(self.normal.drain(..normal)).collect()
+        self.money
+            .drain(..money)
+            .chain(self.normal.drain(..normal))
+            .collect()
     }
 }

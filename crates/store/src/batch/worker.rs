@@ -71,7 +71,11 @@ where
         while let Some(batch) = self.queue.gather().await {
             let begun = self.clock.instant();
             self.queue.begin(begun);
-            let span = tracing::info_span!("lane.batch", lane = self.runner.name(), commands = batch.len());
+            let span = tracing::info_span!(
+                "lane.batch",
+                lane = self.runner.name(),
+                commands = batch.len()
+            );
             batch.iter().take(LINKS_MAX).for_each(|waiting| {
                 span.follows_from(&waiting.span);
             });
@@ -79,7 +83,8 @@ where
             self.run_batch(batch).instrument(span).await;
             let ended = self.clock.instant();
             self.queue.end(ended);
-            self.instruments.batch(size, ended.saturating_duration_since(begun).as_secs_f64());
+            self.instruments
+                .batch(size, ended.saturating_duration_since(begun).as_secs_f64());
         }
     }
 
@@ -91,7 +96,10 @@ where
             if waiting.deadline.is_some_and(|deadline| deadline <= now) {
                 // Its caller has given up; the work would only delay those who have not.
                 let message = "Its turn came too late and nothing was done; try again.";
-                answer(waiting.reply, Err(Fault::busy(message, self.queue.batch_time())));
+                answer(
+                    waiting.reply,
+                    Err(Fault::busy(message, self.queue.batch_time())),
+                );
                 self.instruments.late();
                 continue;
             }
@@ -101,7 +109,7 @@ where
         let commands = Arc::new(commands);
         let mut left = self.bisect_runs_max;
         // The first part is on top, so that commands run in arrival order.
-        let mut parts = vec![0..commands.len()];
+        let mut parts = Vec::from([0..commands.len()]);
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -129,12 +137,21 @@ where
 
     async fn run_part(&self, commands: &Arc<Vec<C>>, part: Range<usize>) -> Result<Vec<R>, Fault> {
         let expected = part.len();
-        let batch =
-            Batch { runner: self.runner.clone(), commands: commands.clone(), part, result: PhantomData::<fn() -> R> };
+        let batch = Batch {
+            runner: self.runner.clone(),
+            commands: commands.clone(),
+            part,
+            result: PhantomData::<fn() -> R>,
+        };
         let results = self.db.execute(&self.caller, batch).await?;
         if results.len() != expected {
             // It is committed, so nobody can be told that nothing was done.
-            tracing::error!(lane = self.runner.name(), expected, got = results.len(), "a batch lost count");
+            tracing::error!(
+                lane = self.runner.name(),
+                expected,
+                got = results.len(),
+                "a batch lost count"
+            );
             return Err(Fault::unknown());
         }
         Ok(results)
@@ -204,7 +221,10 @@ impl Shared {
     fn of(fault: Fault) -> Self {
         match fault {
             Fault::Refused(refusal) => Shared::Refused(refusal),
-            Fault::Busy { message, retry_after } => Shared::Busy(message, retry_after),
+            Fault::Busy {
+                message,
+                retry_after,
+            } => Shared::Busy(message, retry_after),
             Fault::Unknown { message } => Shared::Unknown(message),
             Fault::Conflict(error) => Shared::Conflict(SharedError(Arc::new(error))),
             Fault::ConnectionLost(error) => Shared::ConnectionLost(SharedError(Arc::new(error))),
@@ -216,7 +236,9 @@ impl Shared {
         match self {
             Shared::Refused(refusal) => Fault::Refused(refusal.clone()),
             Shared::Busy(message, retry_after) => Fault::busy(message.as_str(), *retry_after),
-            Shared::Unknown(message) => Fault::Unknown { message: message.clone() },
+            Shared::Unknown(message) => Fault::Unknown {
+                message: message.clone(),
+            },
             Shared::Conflict(error) => Fault::Conflict(error.clone().into()),
             Shared::ConnectionLost(error) => Fault::ConnectionLost(error.clone().into()),
             Shared::Internal(error) => Fault::Internal(error.clone().into()),
@@ -255,13 +277,17 @@ impl Instruments {
                 .u64_histogram("vitrine.lane.batch.size")
                 .with_description("commands that ran in one transaction")
                 .with_unit("{command}")
-                .with_boundaries(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0])
+                .with_boundaries(vec![
+                    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0,
+                ])
                 .build(),
             duration: meter
                 .f64_histogram("vitrine.lane.batch.duration")
                 .with_description("how long a batch took, commit included")
                 .with_unit("s")
-                .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0])
+                .with_boundaries(vec![
+                    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0,
+                ])
                 .build(),
             late: meter
                 .u64_counter("vitrine.lane.late")
@@ -273,7 +299,8 @@ impl Instruments {
 
     fn batch(&self, size: usize, seconds: f64) {
         let lane = std::slice::from_ref(&self.lane);
-        self.size.record(u64::try_from(size).unwrap_or(u64::MAX), lane);
+        self.size
+            .record(u64::try_from(size).unwrap_or(u64::MAX), lane);
         self.duration.record(seconds, lane);
     }
 

@@ -54,13 +54,22 @@ mod tests {
     fn what_may_pass_is_told_from_what_will_not() {
         let refusal = Refusal::new(ErrorReason::WrongState, "no");
         for (fault, expected) in [
-            (Fault::busy("full", Duration::from_millis(1)), Outlook::Passing),
+            (
+                Fault::busy("full", Duration::from_millis(1)),
+                Outlook::Passing,
+            ),
             (Fault::Conflict("40001".into()), Outlook::Passing),
             (Fault::ConnectionLost("gone".into()), Outlook::Passing),
             (Fault::unknown(), Outlook::Passing),
-            (refusal.clone().retry_after(Duration::from_millis(1)).into(), Outlook::Passing),
+            (
+                refusal.clone().retry_after(Duration::from_millis(1)).into(),
+                Outlook::Passing,
+            ),
             (refusal.into(), Outlook::Lasting),
-            (Fault::internal(prost::UnknownEnumValue(9)), Outlook::Lasting),
+            (
+                Fault::internal(prost::UnknownEnumValue(9)),
+                Outlook::Lasting,
+            ),
             (Fault::internal("who knows"), Outlook::Doubtful),
         ] {
             assert_eq!(outlook(&fault), expected, "{fault:?}");

@@ -80,7 +80,12 @@ impl Operation for RetryNow {
 
     async fn run(&self, tx: &mut Tx) -> Result<u64, Fault> {
         tx.audit(self.name(), self.consumer, "done");
-        Ok(sql!(tx, execute, "UPDATE feed_parked SET next_time = 0 WHERE consumer = $1", self.consumer)?)
+        Ok(sql!(
+            tx,
+            execute,
+            "UPDATE feed_parked SET next_time = 0 WHERE consumer = $1",
+            self.consumer
+        )?)
     }
 }
 

@@ -70,17 +70,29 @@ pub struct Direct {
 impl Direct {
     /// Reads with the eyes of `caller`; streams end at `drain`.
     pub fn new(reader: FeedReader, caller: Caller, drain: CancellationToken) -> Self {
-        Direct { reader, caller, drain }
+        Direct {
+            reader,
+            caller,
+            drain,
+        }
     }
 }
 
 impl<F: FeedMessage> FeedSource<F> for Direct {
     async fn list(&self, cursor: &str, limit: u32) -> Result<Vec<F>, Fault> {
         let size = i32::try_from(limit).unwrap_or(i32::MAX);
-        Ok(self.reader.serve_list(&self.caller, cursor, size).await?.entries)
+        Ok(self
+            .reader
+            .serve_list(&self.caller, cursor, size)
+            .await?
+            .entries)
     }
 
     async fn watch(&self, cursor: &str) -> Result<Pages<F>, Fault> {
-        Ok(self.reader.serve_watch(&self.caller, cursor, self.drain.clone()).await?.boxed())
+        Ok(self
+            .reader
+            .serve_watch(&self.caller, cursor, self.drain.clone())
+            .await?
+            .boxed())
     }
 }

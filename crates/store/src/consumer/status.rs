@@ -15,6 +15,7 @@ pub struct Status {
     fresh: AtomicI64,
     position: AtomicI64,
     parked: AtomicU64,
+    stops: AtomicU64,
     instruments: Instruments,
 }
 
@@ -33,12 +34,16 @@ impl Status {
             consumer: KeyValue::new("consumer", consumer),
             lag: meter
                 .f64_gauge("vitrine.consumer.lag")
-                .with_description("age of what a feed's consumer has yet to apply; 0 when it has caught up")
+                .with_description(
+                    "age of what a feed's consumer has yet to apply; 0 when it has caught up",
+                )
                 .with_unit("s")
                 .build(),
             parked: meter
                 .u64_gauge("vitrine.consumer.parked")
-                .with_description("feed entries that could not be applied, and those that wait behind them")
+                .with_description(
+                    "feed entries that could not be applied, and those that wait behind them",
+                )
                 .with_unit("{entry}")
                 .build(),
             applied: meter
@@ -59,6 +64,7 @@ impl Status {
             fresh: AtomicI64::new(now),
             position: AtomicI64::new(0),
             parked: AtomicU64::new(0),
+            stops: AtomicU64::new(0),
             instruments,
         }
     }
@@ -68,7 +74,9 @@ impl Status {
         if self.is_caught_up() {
             return Duration::ZERO;
         }
-        self.clock.now().since(Micros(self.fresh.load(Ordering::Relaxed)))
+        self.clock
+            .now()
+            .since(Micros(self.fresh.load(Ordering::Relaxed)))
     }
 
     /// Whether everything the source told of is applied or parked.
@@ -86,6 +94,11 @@ impl Status {
         self.parked.load(Ordering::Acquire)
     }
 
+    /// How often it stopped because of something that may pass, and tried again.
+    pub fn stops(&self) -> u64 {
+        self.stops.load(Ordering::Acquire)
+    }
+
     pub(super) fn moved(&self, position: i64, entries: usize, commit_time: Option<Micros>) {
         self.caught_up.store(false, Ordering::Release);
         if let Some(time) = commit_time {
@@ -93,7 +106,9 @@ impl Status {
         }
         self.position.store(position, Ordering::Release);
         let entries = u64::try_from(entries).unwrap_or(u64::MAX);
-        self.instruments.applied.add(entries, std::slice::from_ref(&self.instruments.consumer));
+        self.instruments
+            .applied
+            .add(entries, std::slice::from_ref(&self.instruments.consumer));
         self.report();
     }
 
@@ -106,7 +121,10 @@ impl Status {
 
     pub(super) fn stopped(&self) {
         self.caught_up.store(false, Ordering::Release);
-        self.instruments.stops.add(1, std::slice::from_ref(&self.instruments.consumer));
+        self.stops.fetch_add(1, Ordering::AcqRel);
+        self.instruments
+            .stops
+            .add(1, std::slice::from_ref(&self.instruments.consumer));
         self.report();
     }
 
@@ -117,7 +135,9 @@ impl Status {
 
     fn report(&self) {
         let attributes = std::slice::from_ref(&self.instruments.consumer);
-        self.instruments.lag.record(self.lag().as_secs_f64(), attributes);
+        self.instruments
+            .lag
+            .record(self.lag().as_secs_f64(), attributes);
         self.instruments.parked.record(self.parked(), attributes);
     }
 }

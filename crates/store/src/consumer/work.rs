@@ -27,13 +27,20 @@ pub(super) struct At {
 impl At {
     /// After this entry.
     pub(super) fn after(meta: &FeedMeta) -> At {
-        At { cursor: meta.cursor.clone(), position: position_of(meta) }
+        At {
+            cursor: meta.cursor.clone(),
+            position: position_of(meta),
+        }
     }
 }
 
 /// The entry's position in the view that its reader has.
 pub(super) fn position_of(meta: &FeedMeta) -> i64 {
-    if meta.position > 0 { meta.position } else { meta.partner_position }
+    if meta.position > 0 {
+        meta.position
+    } else {
+        meta.partner_position
+    }
 }
 
 /// Whether the cursor was where it was thought to be.
@@ -126,7 +133,9 @@ impl<F: FeedMessage, H: Consume<F>> Operation for Apply<F, H> {
 
     async fn run(&self, tx: &mut Tx) -> Result<Fence, Fault> {
         let entries = &self.entries[self.range.clone()];
-        let Some(last) = entries.last() else { return Ok(Fence::Lost) };
+        let Some(last) = entries.last() else {
+            return Ok(Fence::Lost);
+        };
         // The fence comes first: it makes another replica wait here, and whatever that one parked before is
         // seen below.
         if !fence(tx, self.consumer, &self.from, &At::after(last.meta())).await? {
@@ -219,8 +228,17 @@ impl Operation for Reset {
         if !fence(tx, self.consumer, &self.from, &self.to).await? {
             return Ok(Fence::Lost);
         }
-        let dropped = sql!(tx, execute, "DELETE FROM feed_parked WHERE consumer = $1", self.consumer)?;
-        tx.audit(self.name(), self.consumer, format!("done, {dropped} parked entries dropped"));
+        let dropped = sql!(
+            tx,
+            execute,
+            "DELETE FROM feed_parked WHERE consumer = $1",
+            self.consumer
+        )?;
+        tx.audit(
+            self.name(),
+            self.consumer,
+            format!("done, {dropped} parked entries dropped"),
+        );
         Ok(Fence::Passed { parked: 0 })
     }
 }
@@ -245,7 +263,10 @@ async fn fence(tx: &mut Tx, consumer: &str, from: &At, to: &At) -> Result<bool, 
 /// What the handler does is done because of the call that the entry came from.
 pub(super) fn act_for(tx: &mut Tx, caller: &Arc<Caller>, meta: &FeedMeta) {
     if tx.caller().traceparent != meta.traceparent {
-        let caller = Caller { traceparent: meta.traceparent.clone(), ..(**caller).clone() };
+        let caller = Caller {
+            traceparent: meta.traceparent.clone(),
+            ..(**caller).clone()
+        };
         tx.act_for(Arc::new(caller));
     }
 }
@@ -254,30 +275,50 @@ pub(super) fn act_for(tx: &mut Tx, caller: &Arc<Caller>, meta: &FeedMeta) {
 async fn blocked_aggregates(tx: &mut Tx, consumer: &str) -> Result<HashMap<String, u64>, Fault> {
     let rows = sql!(
         tx,
-        all (String, i64),
+        all(String, i64),
         "SELECT aggregate_id, COUNT(*) FROM feed_parked WHERE consumer = $1 AND aggregate_id <> '' \
          GROUP BY aggregate_id",
         consumer
     )?;
-    Ok(rows.into_iter().map(|(id, count)| (id, count.unsigned_abs())).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, count)| (id, count.unsigned_abs()))
+        .collect())
 }
 
 pub(super) async fn count_parked(tx: &mut Tx, consumer: &str) -> Result<u64, Fault> {
-    let (count,) = sql!(tx, one (i64,), "SELECT COUNT(*) FROM feed_parked WHERE consumer = $1", consumer)?;
+    let (count,) = sql!(
+        tx,
+        one(i64,),
+        "SELECT COUNT(*) FROM feed_parked WHERE consumer = $1",
+        consumer
+    )?;
     Ok(count.unsigned_abs())
 }
 
 fn check_room(parked: u64, parked_max: u32) -> Result<(), Fault> {
     if parked > u64::from(parked_max) {
-        return Err(busy("too many feed entries are parked; mend what keeps them from being applied"));
+        return Err(busy(
+            "too many feed entries are parked; mend what keeps them from being applied",
+        ));
     }
     Ok(())
 }
 
-async fn park_behind<F: FeedMessage>(tx: &mut Tx, consumer: &str, entries: &[&F]) -> Result<(), Fault> {
+async fn park_behind<F: FeedMessage>(
+    tx: &mut Tx,
+    consumer: &str,
+    entries: &[&F],
+) -> Result<(), Fault> {
     let now = tx.now();
-    let positions: Vec<i64> = entries.iter().map(|entry| position_of(entry.meta())).collect();
-    let aggregates: Vec<String> = entries.iter().map(|entry| entry.meta().aggregate_id.clone()).collect();
+    let positions: Vec<i64> = entries
+        .iter()
+        .map(|entry| position_of(entry.meta()))
+        .collect();
+    let aggregates: Vec<String> = entries
+        .iter()
+        .map(|entry| entry.meta().aggregate_id.clone())
+        .collect();
     let payloads: Vec<Vec<u8>> = entries.iter().map(|entry| entry.encode_to_vec()).collect();
     bulk!(
         tx,

@@ -30,7 +30,12 @@ pub struct SweepConfig {
 
 impl Default for SweepConfig {
     fn default() -> Self {
-        SweepConfig { feed_keep_days: 30, keys_keep_days: 7, sweep_rows_max: 1_000, sweep_interval_s: 600 }
+        SweepConfig {
+            feed_keep_days: 30,
+            keys_keep_days: 7,
+            sweep_rows_max: 1_000,
+            sweep_interval_s: 600,
+        }
     }
 }
 
@@ -56,20 +61,41 @@ impl Operation for SweepFeed {
 
     async fn run(&self, tx: &mut Tx) -> Result<u64, Fault> {
         let before = tx.now().minus(self.keep);
-        let (floor,) = sql!(tx, one (i64,), "SELECT floor FROM feed_head WHERE scope = $1", SERVICE)?;
+        let (floor,) = sql!(
+            tx,
+            one(i64,),
+            "SELECT floor FROM feed_head WHERE scope = $1",
+            SERVICE
+        )?;
         let oldest = sql!(
             tx,
-            all (i64, i64),
+            all(i64, i64),
             "SELECT position, commit_time FROM feed WHERE position > $1 ORDER BY position LIMIT $2",
             floor,
             self.rows_max
         )?;
         // Times need not rise with positions; what goes has to be one stretch all the same.
-        let Some(&(last, _)) = oldest.iter().take_while(|(_, time)| Micros(*time) < before).last() else {
+        let Some(&(last, _)) = oldest
+            .iter()
+            .take_while(|(_, time)| Micros(*time) < before)
+            .last()
+        else {
             return Ok(0);
         };
-        let gone = sql!(tx, execute, "DELETE FROM feed WHERE position > $1 AND position <= $2", floor, last)?;
-        sql!(tx, execute, "UPDATE feed_head SET floor = $1 WHERE scope = $2 AND floor < $1", last, SERVICE)?;
+        let gone = sql!(
+            tx,
+            execute,
+            "DELETE FROM feed WHERE position > $1 AND position <= $2",
+            floor,
+            last
+        )?;
+        sql!(
+            tx,
+            execute,
+            "UPDATE feed_head SET floor = $1 WHERE scope = $2 AND floor < $1",
+            last,
+            SERVICE
+        )?;
         Ok(gone)
     }
 }
@@ -87,7 +113,12 @@ impl Operation for NewEpoch {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
         let epoch = format!("{:032x}", tx.ids().next());
-        sql!(tx, execute, "UPDATE feed_epoch SET epoch = $1 WHERE singleton = 1", epoch)?;
+        sql!(
+            tx,
+            execute,
+            "UPDATE feed_epoch SET epoch = $1 WHERE singleton = 1",
+            epoch
+        )?;
         Ok(())
     }
 }
@@ -125,9 +156,33 @@ impl Sweeper {
         let rows_max = i64::from(self.config.sweep_rows_max.max(1));
         let full = u64::from(self.config.sweep_rows_max.max(1));
         let feed_keep = DAY * self.config.feed_keep_days;
-        while !drain.is_cancelled() && self.db.execute(caller, SweepFeed { keep: feed_keep, rows_max }).await? >= full {}
+        while !drain.is_cancelled()
+            && self
+                .db
+                .execute(
+                    caller,
+                    SweepFeed {
+                        keep: feed_keep,
+                        rows_max,
+                    },
+                )
+                .await?
+                >= full
+        {}
         let keys_keep = DAY * self.config.keys_keep_days;
-        while !drain.is_cancelled() && self.db.execute(caller, SweepKeys { keep: keys_keep, rows_max }).await? >= full {}
+        while !drain.is_cancelled()
+            && self
+                .db
+                .execute(
+                    caller,
+                    SweepKeys {
+                        keep: keys_keep,
+                        rows_max,
+                    },
+                )
+                .await?
+                >= full
+        {}
         Ok(())
     }
 }

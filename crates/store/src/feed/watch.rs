@@ -47,7 +47,13 @@ impl FeedReader {
         // Subscribed before the first read, so that no commit falls between the two.
         let commits = self.db.commits();
         let limit = self.config.page_size_max;
-        let first = self.db.read(caller, self.page(&view, Place::Cursor(cursor.to_owned()), limit)).await?;
+        let first = self
+            .db
+            .read(
+                caller,
+                self.page(&view, Place::Cursor(cursor.to_owned()), limit),
+            )
+            .await?;
         let (epoch, after) = (first.epoch.clone(), first.after);
         let (pages, receiver) = mpsc::channel(self.config.watch_buffer_pages.max(1) + 1);
         let follower = Follower {
@@ -82,7 +88,9 @@ struct Follower {
 impl Follower {
     async fn run<F: FeedMessage>(mut self, pages: mpsc::Sender<Result<Vec<F>, Fault>>) {
         // One place is kept for the last word, which must not wait behind a slow reader while draining.
-        let Ok(last) = pages.clone().reserve_owned().await else { return };
+        let Ok(last) = pages.clone().reserve_owned().await else {
+            return;
+        };
         let drain = self.drain.clone();
         let fault = tokio::select! {
             biased;
@@ -94,7 +102,10 @@ impl Follower {
     }
 
     /// Sends pages until something goes wrong.
-    async fn follow<F: FeedMessage>(&mut self, pages: &mpsc::Sender<Result<Vec<F>, Fault>>) -> Fault {
+    async fn follow<F: FeedMessage>(
+        &mut self,
+        pages: &mpsc::Sender<Result<Vec<F>, Fault>>,
+    ) -> Fault {
         loop {
             match self.step(pages).await {
                 Ok(true) => {}
@@ -105,18 +116,30 @@ impl Follower {
     }
 
     /// Reads and sends one page; answers whether there may be more.
-    async fn step<F: FeedMessage>(&mut self, pages: &mpsc::Sender<Result<Vec<F>, Fault>>) -> Result<bool, Fault> {
+    async fn step<F: FeedMessage>(
+        &mut self,
+        pages: &mpsc::Sender<Result<Vec<F>, Fault>>,
+    ) -> Result<bool, Fault> {
         self.commits.borrow_and_update();
         let page = match self.first.take() {
             Some(first) => first,
             None => {
-                let place = Place::Resume { after: self.after, epoch: self.epoch.clone() };
-                let read = self.reader.page(&self.view, place, self.reader.config.page_size_max);
+                let place = Place::Resume {
+                    after: self.after,
+                    epoch: self.epoch.clone(),
+                };
+                let read = self
+                    .reader
+                    .page(&self.view, place, self.reader.config.page_size_max);
                 self.reader.db.read(&self.caller, read).await?
             }
         };
         let full = page.entries.len() >= self.reader.config.page_size_max as usize;
-        let positions: Vec<i64> = page.entries.iter().map(|entry| self.view.position_of(entry)).collect();
+        let positions: Vec<i64> = page
+            .entries
+            .iter()
+            .map(|entry| self.view.position_of(entry))
+            .collect();
         let read = positions.len();
         let FeedPage { entries, .. } = self.reader.render::<F>(&self.view, page)?;
         let sent = entries.len();
