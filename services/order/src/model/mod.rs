@@ -4,11 +4,13 @@
 pub mod amount;
 pub mod book;
 pub mod command;
+pub mod contact;
 pub mod fold;
 pub mod listing;
 pub mod order;
 pub mod payment;
 pub mod pricing;
+pub mod progress;
 pub mod refund;
 pub mod stock;
 mod words;

@@ -1,6 +1,11 @@
 //! What can be done, one family of steps in each file.
 
 pub mod batch;
+pub mod contact;
 pub mod desk;
+pub mod drops;
+pub mod progress;
+pub mod read;
+pub mod supply;
 
 pub use crate::model::command;

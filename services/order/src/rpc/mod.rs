@@ -1,3 +1,4 @@
 //! The gRPC services: parse, ask an operation, render.
 
+pub mod parse;
 pub mod render;

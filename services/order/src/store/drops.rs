@@ -93,7 +93,7 @@ pub async fn drop_overlap(
         columns: [listing_ids],
         also: [start_time, end_time]
     )?;
-    row.map(|(id,)| id(&id)).transpose()
+    row.map(|(listing_id,)| id(&listing_id)).transpose()
 }
 
 /// A drop.

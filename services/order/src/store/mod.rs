@@ -1,12 +1,18 @@
 //! The SQL of this service: functions on a transaction, noun first.
 
+pub mod contacts;
+pub mod drops;
 pub mod key;
 pub mod listing;
+pub mod mirrors;
 pub mod order;
+pub mod order_list;
+pub mod order_progress;
 pub mod order_row;
 pub mod payment;
 pub mod stock;
 pub mod stop;
+pub mod supply;
 
 use std::time::Duration;
 
