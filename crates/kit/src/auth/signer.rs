@@ -101,6 +101,10 @@ impl ServiceTokens {
         }
     }
 
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.inner.signer.clock
+    }
+
     /// The value of an `authorization` header, for a call on behalf of somebody or of the service
     /// itself. A token is used for four fifths of its life.
     pub fn bearer(&self, on_behalf_of: Option<&str>) -> HeaderValue {

@@ -35,6 +35,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 
 pub use call::{Call, Deadline, Target};
+pub(crate) use deadline::{GRPC_TIMEOUT, format_timeout, parse_timeout};
 pub use rate_limit::{Rate, RateLimitConfig};
 pub use shed::ShedConfig;
 pub use trace::REQUEST_ID;

@@ -1,0 +1,159 @@
+//! Where a wire across the network leads, and its limits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+use serde::{Deserialize, Serialize};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+/// The limits of a wire across the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemoteConfig {
+    /// The certificates to trust for `https`, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How long connecting may take, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a call without a deadline may wait for the head of its answer, in milliseconds.
+    pub answer_timeout_ms: u64,
+    /// How often a silent connection is asked whether it is still there, in seconds.
+    pub keepalive_interval_s: u64,
+    /// How long it may take to answer that, in seconds.
+    pub keepalive_timeout_s: u64,
+    /// How often the name is resolved, in milliseconds.
+    pub resolve_interval_ms: u64,
+    /// How soon it is resolved again when an address could not be reached, in milliseconds.
+    pub resolve_pause_ms: u64,
+    /// How long resolving may take, in milliseconds.
+    pub resolve_timeout_ms: u64,
+    /// More addresses than this are left out.
+    pub max_addresses: usize,
+    /// How long an address is passed over after it could not be reached, in milliseconds.
+    pub avoid_ms: u64,
+    /// Calls that may wait for one connection.
+    pub max_waiting_calls: usize,
+    /// All headers of an answer, in bytes.
+    pub max_header_list_bytes: u32,
+}
+
+impl Default for RemoteConfig {
+    fn default() -> Self {
+        RemoteConfig {
+            ca_file: None,
+            connect_timeout_ms: 2_000,
+            answer_timeout_ms: 30_000,
+            keepalive_interval_s: 20,
+            keepalive_timeout_s: 10,
+            resolve_interval_ms: 10_000,
+            resolve_pause_ms: 500,
+            resolve_timeout_ms: 5_000,
+            max_addresses: 64,
+            avoid_ms: 1_000,
+            max_waiting_calls: 1_024,
+            max_header_list_bytes: 16_384,
+        }
+    }
+}
+
+/// Why a wire cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The address is none.
+    #[error("{uri:?} is no address of a service; write http://name:port or https://name:port")]
+    Address {
+        /// What was given.
+        uri: String,
+    },
+    /// The certificates cannot be used.
+    #[error("certificates to trust for {uri}: {problem}")]
+    Tls {
+        /// Which service.
+        uri: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Where a wire leads.
+pub(super) struct Target {
+    uri: Uri,
+    pub(super) host: String,
+    port: u16,
+    tls: Option<ClientTlsConfig>,
+}
+
+impl Target {
+    pub(super) fn parse(text: &str, config: &RemoteConfig) -> Result<Target, WireError> {
+        let wrong = || WireError::Address {
+            uri: text.to_owned(),
+        };
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let host = uri
+            .host()
+            .ok_or_else(wrong)?
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong()),
+        };
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(wrong());
+        }
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tls = secure.then(|| trust(text, &host, config)).transpose()?;
+        Ok(Target {
+            uri,
+            host,
+            port,
+            tls,
+        })
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn channel(
+        &self,
+        address: SocketAddr,
+        config: &RemoteConfig,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
+            .origin(self.uri.clone())
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms.max(1)))
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(config.keepalive_interval_s.max(1)))
+            .keep_alive_timeout(Duration::from_secs(config.keepalive_timeout_s.max(1)))
+            .keep_alive_while_idle(true)
+            .http2_max_header_list_size(config.max_header_list_bytes)
+            .buffer_size(config.max_waiting_calls.max(1));
+        if let Some(tls) = &self.tls {
+            endpoint = endpoint.tls_config(tls.clone())?;
+        }
+        Ok(endpoint.connect_lazy())
+    }
+}
+
+fn trust(uri: &str, host: &str, config: &RemoteConfig) -> Result<ClientTlsConfig, WireError> {
+    let wrong = |problem: String| WireError::Tls {
+        uri: uri.to_owned(),
+        problem,
+    };
+    let path = config
+        .ca_file
+        .as_ref()
+        .ok_or_else(|| wrong("ca_file must be set for https".into()))?;
+    let pem = std::fs::read(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+    Ok(ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(pem))
+        .domain_name(host))
+}
