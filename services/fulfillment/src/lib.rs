@@ -1,0 +1,98 @@
+//! Fulfilment: from paid to delivered.
+//!
+//! A fulfilment follows from every paid order in the order feed. The warehouse works through what is ready,
+//! carriers report what becomes of parcels, units may be cancelled until they are shipped; what happens goes
+//! into the service's own feed, from which the order service learns it.
+//!
+//! ```text
+//!                         ┌────────────── all cancelled ─────────────▶ CANCELLED
+//!                         │
+//! paid ──▶ WAITING ──▶ READY ── some shipped ──▶ IN_PROGRESS ──┐
+//!             ▲  blocks  │                                     ├──▶ SHIPPED ── all parcels ended ──▶ FINISHED
+//!             └──────────┘────── all that is left shipped ─────┘
+//!
+//! a parcel:   SHIPPED ──▶ DELIVERED | FAILED (lost, brought back)
+//! ```
+//!
+//! Invariants; each is proven by the model's tests and most are CHECKs as well:
+//!
+//! 1. On each line `cancelled + shipped ≤ ordered` and `delivered + undelivered ≤ shipped`; no counter ever
+//!    falls.
+//! 2. The state follows from lines and blocks alone: nothing left and nothing shipped is CANCELLED; nothing
+//!    left and nothing under way is FINISHED; READY means something left, nothing shipped and no block.
+//! 3. A block stands only while something is left to ship. Nothing ships while one stands, and nothing
+//!    before `ship_not_before`; time is judged when a parcel is made, not when a sweeper comes by.
+//! 4. A parcel ends once: the first event that ends it, by arrival, decides. One event of a carrier is
+//!    recorded once.
+//! 5. A cancellation is done whole or not at all, and of a cancellation and a parcel that want the same unit
+//!    exactly one gets it: everything about a fulfilment and its parcels happens under the lock of the
+//!    fulfilment's row.
+//! 6. An order arrives once. A cancellation that comes ahead of its order is decided when the order
+//!    arrives: both lock the order's row of arrival, so neither can miss the other.
+//! 7. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
+//!    the tables' counters.
+
+pub mod carrier;
+pub mod config;
+pub mod events;
+pub mod model;
+pub mod ops;
+pub mod rpc;
+pub mod store;
+mod tasks;
+
+use kit::clock::SharedClock;
+use kit::errors::Fault;
+use kit::ids::SharedIds;
+use kit::lifecycle::Lifecycle;
+use kit::parts::Parts;
+use kit::wire::Wire;
+
+pub use carrier::{Carrier, Carriers};
+pub use config::Config;
+
+/// The service's name, as the command line says it.
+pub const NAME: &str = "fulfillment";
+
+/// The tables of this service.
+pub const fn migrations() -> ::store::Migrations {
+    store::MIGRATIONS
+}
+
+/// What the service is given.
+pub struct Deps {
+    /// Its own database, with [`migrations`] done.
+    pub db: ::store::Db,
+    /// Time.
+    pub clock: SharedClock,
+    /// Identifiers and randomness.
+    pub ids: SharedIds,
+    /// The life of the process.
+    pub lifecycle: Lifecycle,
+    /// The order service, with tokens of this service.
+    pub order: Wire,
+}
+
+/// Puts the service together with the built-in carrier.
+pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
+    assemble_with(config, deps, Carriers::built_in()).await
+}
+
+/// Puts the service together with the carriers given.
+pub async fn assemble_with(config: Config, deps: Deps, carriers: Carriers) -> Result<Parts, Fault> {
+    let Deps { db, lifecycle, order, .. } = deps;
+    let drain = lifecycle.token();
+    let api = rpc::Api::new(db.clone(), config.clone(), carriers, drain.clone());
+    let follow = events::orders::follow(db.clone(), order, config.order_feed.clone(), drain.clone());
+    let time = tasks::Time::new(db.clone(), &config);
+    let sweep = ::store::feed::Sweeper::new(db.clone(), config.sweep.clone());
+    let parts = Parts::new(NAME, move |routes| api.add_to(routes))
+        .task("order-feed", follow)
+        .task("lift-blocks", time.run(drain.clone()))
+        .task("sweep", sweep.run(drain))
+        .ready_when("database", move || {
+            let db = db.clone();
+            async move { Ok(db.ping().await?) }
+        });
+    Ok(parts)
+}

@@ -1,0 +1,143 @@
+//! What this service publishes in its feed, and what it reads from the order feed.
+//!
+//! Every entry is about an order: progress of one order is read in the order in which it happened. What
+//! happened (a parcel, a decision) comes before the fulfilment that it left behind.
+
+pub mod orders;
+
+use ::store::feed::NewEntry;
+use contracts::fulfillment::v1 as pb;
+use contracts::fulfillment::v1::fulfillment_feed_entry::Content;
+use contracts::id::OrderId;
+use contracts::order::v1 as order_pb;
+use contracts::order::v1::order_feed_entry::Content as OrderContent;
+use contracts::order::v1::{OrderChange, OrderFeedEntry};
+use kit::clock::Micros;
+use kit::errors::Refusal;
+use kit::validate::Violations;
+
+use crate::model::{Block, Blocks, CancelReason, CancelVerdict, Fulfillment, PaidLine, PaidOrder, Shipment};
+use crate::rpc::render;
+
+fn entry(kind: &'static str, order: OrderId, content: Content) -> NewEntry {
+    NewEntry::new(kind, order, &pb::FulfillmentFeedEntry { meta: None, content: Some(content) })
+}
+
+/// A fulfilment was created or changed; this is it after the change.
+pub fn fulfillment_changed(fulfillment: &Fulfillment) -> NewEntry {
+    entry("fulfillment", fulfillment.order_id, Content::Fulfillment(render::fulfillment(fulfillment)))
+        .partner(fulfillment.partner_id)
+        .etag(fulfillment.etag())
+}
+
+/// A shipment was shipped or tracked; its state tells.
+pub fn shipment_changed(shipment: &Shipment) -> NewEntry {
+    entry("shipment", shipment.order_id, Content::Shipment(render::shipment(shipment)))
+        .partner(shipment.partner_id)
+        .etag(shipment.etag())
+}
+
+/// A cancellation was decided. The etag is that of the fulfilment after it.
+pub fn cancel_decided(fulfillment: &Fulfillment, verdict: &CancelVerdict, reason: CancelReason) -> NewEntry {
+    let content = pb::CancelDecided {
+        order_id: fulfillment.order_id.into(),
+        decision: render::cancel_decision(verdict.decision()).into(),
+        lines: verdict.lines().iter().map(render::line_quantity).collect(),
+        reason: render::cancel_reason(reason).into(),
+    };
+    entry("cancel_decided", fulfillment.order_id, Content::CancelDecided(content))
+        .partner(fulfillment.partner_id)
+        .etag(fulfillment.etag())
+}
+
+/// What an entry of the order feed means here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderNews {
+    /// An order is paid; fulfilment begins.
+    Paid(Box<PaidOrder>),
+    /// An order's contact data is there.
+    ContactSet(OrderId),
+    /// Nothing.
+    Other,
+}
+
+/// Reads an entry of the order feed that arrives `now`.
+pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refusal> {
+    let Some(OrderContent::OrderChanged(changed)) = &entry.content else {
+        return Ok(OrderNews::Other);
+    };
+    let mut wrong = Violations::new();
+    let order = wrong.required("order", &changed.order).cloned().unwrap_or_default();
+    match changed.change() {
+        OrderChange::Paid => {
+            wrong.finish()?;
+            Ok(OrderNews::Paid(Box::new(paid_order(&order, now)?)))
+        }
+        OrderChange::ContactSet => {
+            let order_id = wrong.id("order.order_id", &order.order_id);
+            wrong.finish()?;
+            // An id that is missing was refused above.
+            Ok(order_id.map_or(OrderNews::Other, OrderNews::ContactSet))
+        }
+        _ => Ok(OrderNews::Other),
+    }
+}
+
+/// Reads a paid order.
+pub fn paid_order(order: &order_pb::Order, now: Micros) -> Result<PaidOrder, Refusal> {
+    let mut wrong = Violations::new();
+    let order_id = wrong.id("order_id", &order.order_id);
+    let partner_id = wrong.id("partner_id", &order.partner_id);
+    wrong.items("lines", &order.lines, 1..=usize::MAX);
+    let lines: Vec<PaidLine> = order
+        .lines
+        .iter()
+        .enumerate()
+        .filter_map(|(at, line)| paid_line(&mut wrong, at, line))
+        .collect();
+    let before = wrong.opt_time("ship_not_before", &order.ship_not_before).unwrap_or(now);
+    let by = wrong.opt_time("ship_by", &order.ship_by).unwrap_or(before);
+    let blocks = paid_blocks(order);
+    wrong.finish()?;
+    let destination = order.destination.clone().unwrap_or_default();
+    let (Some(order_id), Some(partner_id)) = (order_id, partner_id) else {
+        return Err(Refusal::not_found("order"));
+    };
+    Ok(PaidOrder {
+        order_id,
+        partner_id,
+        lines,
+        ship_not_before: before,
+        ship_by: by,
+        blocks,
+        region_code: destination.region_code,
+        subdivision_code: destination.subdivision_code,
+    })
+}
+
+fn paid_line(wrong: &mut Violations, at: usize, line: &order_pb::OrderLine) -> Option<PaidLine> {
+    let mut wrong = wrong.nested(format_args!("lines[{at}]"));
+    let order_line_id = wrong.id("order_line_id", &line.order_line_id);
+    let variant_id = wrong.id("variant_id", &line.variant_id);
+    let unit = wrong.enumeration("unit", line.unit);
+    let quantities = line.quantities.unwrap_or_default();
+    let ordered = wrong.range("quantities.ordered", quantities.ordered, 1..=i64::MAX);
+    let cancelled = wrong.range("quantities.cancelled", quantities.cancelled, 0..=ordered);
+    if quantities.shipped > 0 {
+        wrong.add("quantities.shipped", "must be 0: it arrives to be shipped.");
+    }
+    Some(PaidLine {
+        order_line_id: order_line_id?,
+        variant_id: variant_id?,
+        sku: line.sku.clone(),
+        title: line.title.clone(),
+        unit: render::unit_of(unit)?,
+        ordered,
+        cancelled,
+    })
+}
+
+fn paid_blocks(order: &order_pb::Order) -> Blocks {
+    let said: Blocks = order.ship_blocks().filter_map(render::block_of).collect();
+    said.with(Block::AddressMissing, !order.has_contact)
+}

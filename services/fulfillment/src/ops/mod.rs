@@ -1,0 +1,9 @@
+//! What can be done: one file per change, or per family of changes that differ only in number.
+
+pub mod block;
+pub mod cancel;
+pub mod intake;
+pub mod read;
+pub mod ship;
+pub mod sweep;
+pub mod track;
