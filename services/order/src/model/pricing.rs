@@ -31,6 +31,17 @@ pub fn price(book: &Book, place: &Place) -> Result<Priced, Refusal> {
         Some(Ok(quote)) => Some(check_quote(book, place, quote)?),
         Some(Err(refusal)) => return Err(refusal.clone()),
     };
+    let priced = price_lines(book, place, quote)?;
+    check_payable(place, quote, &priced.amount)?;
+    Ok(priced)
+}
+
+/// The same for somebody who only asks what it would cost.
+pub fn price_asked(book: &Book, place: &Place) -> Result<Priced, Refusal> {
+    price_lines(book, place, None)
+}
+
+fn price_lines(book: &Book, place: &Place, quote: Option<&Quote>) -> Result<Priced, Refusal> {
     let mut lines = Vec::with_capacity(place.lines.len());
     let mut ship_terms: Option<ShipTerms> = None;
     let mut currency: Option<Currency> = None;
@@ -58,7 +69,6 @@ pub fn price(book: &Book, place: &Place) -> Result<Priced, Refusal> {
     };
     let amount = OrderAmount::sum(currency, lines.iter().map(|line| &line.amount))
         .ok_or_else(|| Refusal::invalid("lines", "make an amount too large to compute with; order less"))?;
-    check_payable(place, quote, &amount)?;
     Ok(Priced { lines, amount, ship_terms })
 }
 

@@ -4,6 +4,8 @@
 //! the difference, so telling the same twice changes nothing. Units that are cancelled or never arrive are paid
 //! back for, the shopper's money and the partner's apart.
 
+use std::collections::BTreeMap;
+
 use contracts::ErrorReason;
 use contracts::id::OrderLineId;
 use kit::errors::Refusal;
@@ -123,18 +125,17 @@ impl Order {
     }
 
     fn new_units(&self, kind: StepKind, progress: &[LineProgress]) -> Result<Vec<(usize, i64)>, Refusal> {
-        let mut units = Vec::new();
+        let mut units = BTreeMap::new();
         for line in progress {
             let index = self.placement.lines.iter().position(|own| own.order_line_id == line.order_line_id);
             let Some(index) = index else { return Err(Refusal::not_found("order line")) };
             let mut known = self.quantities[index];
-            let more = kind.told(line) - *kind.counter(&mut known);
-            if more > 0 {
-                units.push((index, more));
-            }
+            // A counter below zero is no progress, and one that was told twice counts once.
+            let more = kind.told(line).max(0) - *kind.counter(&mut known);
+            let highest = units.entry(index).or_insert(0);
+            *highest = more.max(*highest);
         }
-        units.sort_unstable();
-        Ok(units)
+        Ok(units.into_iter().filter(|(_, more)| *more > 0).collect())
     }
 
     fn step(&mut self, kind: StepKind, units: Vec<(usize, i64)>) -> Result<Step, Refusal> {

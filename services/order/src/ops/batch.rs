@@ -14,6 +14,8 @@
 mod load;
 mod write;
 
+pub(super) use load::look;
+
 use std::sync::Arc;
 
 use ::store::{Engine, Tx};

@@ -5,6 +5,7 @@ pub mod contact;
 pub mod desk;
 pub mod drops;
 pub mod progress;
+pub mod quote;
 pub mod read;
 pub mod supply;
 

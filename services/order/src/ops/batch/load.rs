@@ -10,7 +10,7 @@ use kit::errors::Fault;
 use crate::model::book::{Book, Count, KeyName, OrderSlot, PlaceKey, ShopperKey, Tracked};
 use crate::model::command::{Command, Place, StopTarget};
 use crate::model::{DropSale, DropState, OrderState, Placement};
-use crate::store::{key, listing, order, payment, stock, stop};
+use crate::store::{key, listing, order, payment, stock, stop, supply};
 
 /// Fills the book. The answer says for each command whether its key was found taken: it only reads then.
 pub(super) async fn load(tx: &mut Tx, book: &mut Book, commands: &[&Command]) -> Result<Vec<bool>, Fault> {
@@ -20,6 +20,18 @@ pub(super) async fn load(tx: &mut Tx, book: &mut Book, commands: &[&Command]) ->
     lock(tx, book, &open, &placements).await?;
     units(tx, book, &open).await?;
     Ok(answered)
+}
+
+/// Fills the book for a look at what a placement would be, without locks: nothing may be decided by it.
+pub(in crate::ops) async fn look(tx: &mut Tx, book: &mut Book, placement: &Command) -> Result<(), Fault> {
+    units(tx, book, &[placement]).await?;
+    let ids: BTreeSet<AllotmentId> = book.assignments.values().map(|found| found.allotment_id).collect();
+    for allotment_id in ids {
+        if let Some(stock) = supply::supply_by_id(tx, &allotment_id).await? {
+            book.stocks.insert(allotment_id, Tracked::new(stock));
+        }
+    }
+    Ok(())
 }
 
 type Placements = BTreeMap<OrderId, Arc<Placement>>;

@@ -1,0 +1,248 @@
+//! Random commands give the same verdicts and the same tables one at a time and in batches of any size, on
+//! both engines.
+
+use std::time::Duration;
+
+use contracts::money::{Currency, Money};
+use kit::clock::Clock;
+use order::model::command::{Command, StopTarget, Verdict};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use testkit::{Engine, Setup, TestDb};
+
+use crate::audit::{Check, Dump};
+use crate::world::{self, Batch, OFFERS, Reset};
+
+/// Cases per run of the test; each runs four times.
+const CASES: u32 = 24;
+const STEPS_MAX: usize = 70;
+
+/// One step of a case, in numbers that mean something whatever the others are.
+#[derive(Clone, Debug)]
+enum Step {
+    Place { key: usize, whose: usize, shopper: usize, lines: Vec<(usize, i64)>, wrong: u8 },
+    Extend { key: usize, order: usize, seconds: u64 },
+    Confirm { order: usize, reference: usize, wrong: u8 },
+    Cancel { key: usize, order: usize, by_retailer: bool },
+    Expire { order: usize },
+    Move { key: usize, which: usize, quantity: i64 },
+    Stop { key: usize, target: usize },
+    Resume { key: usize, stop: usize },
+    Wait { seconds: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let line = (prop_oneof![6 => 0usize..6, 1 => 6usize..13, 1 => Just(11usize)], 1i64..5);
+    let place = (0usize..25, 0usize..2, 0usize..4, proptest::collection::vec(line, 1..4), 0u8..12);
+    prop_oneof![
+        10 => place.prop_map(|(key, whose, shopper, lines, wrong)| Step::Place { key, whose, shopper, lines, wrong }),
+        2 => (0usize..6, any::<usize>(), 0u64..400).prop_map(|(key, order, seconds)| Step::Extend { key, order, seconds }),
+        7 => (any::<usize>(), 0usize..3, 0u8..12).prop_map(|(order, reference, wrong)| Step::Confirm { order, reference, wrong }),
+        2 => (0usize..8, any::<usize>(), any::<bool>())
+            .prop_map(|(key, order, by_retailer)| Step::Cancel { key, order, by_retailer }),
+        3 => any::<usize>().prop_map(|order| Step::Expire { order }),
+        1 => (0usize..6, 0usize..3, -8i64..8).prop_map(|(key, which, quantity)| Step::Move { key, which, quantity }),
+        1 => (0usize..4, 0usize..7).prop_map(|(key, target)| Step::Stop { key, target }),
+        1 => (0usize..6, any::<usize>()).prop_map(|(key, stop)| Step::Resume { key, stop }),
+        2 => prop_oneof![Just(60u64), Just(310), Just(700)].prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+/// What happens in the world: a command, or time goes by.
+enum Act {
+    Command(Command),
+    Wait(Duration),
+}
+
+/// Turns numbers into commands. The command at place `i` makes the order, payment, stop number `i`; later
+/// steps refer to orders and stops among those asked for before.
+fn acts(steps: &[Step]) -> Vec<Act> {
+    let mut orders: Vec<(usize, usize, Money)> = Vec::new();
+    let mut stops: Vec<usize> = Vec::new();
+    let mut acts = Vec::with_capacity(steps.len());
+    for (number, step) in steps.iter().enumerate() {
+        let of = |order: &usize| orders.get(order % orders.len().max(1)).copied().unwrap_or((900, 0, zero()));
+        acts.push(Act::Command(match step {
+            Step::Place { key, whose, shopper, lines, wrong } => {
+                let place = wanted(number, *key, *whose, *shopper, lines, *wrong);
+                orders.push((number, *whose, place.expected_payable.unwrap_or(zero())));
+                Command::Place(Box::new(place))
+            }
+            Step::Extend { key, order, seconds } => {
+                let (order, whose, _) = of(order);
+                world::extend(*key, whose, order, *seconds)
+            }
+            Step::Confirm { order, reference, wrong } => {
+                let (order, whose, payable) = of(order);
+                let (whose, amount) = match wrong {
+                    0 => (whose, Money::new(payable.currency, payable.minor_units + 1)),
+                    1 => (whose, Money::new(Currency::USD, payable.minor_units)),
+                    2 => (1 - whose, payable),
+                    _ => (whose, payable),
+                };
+                world::confirm(number, whose, order, *reference, amount)
+            }
+            Step::Cancel { key, order, by_retailer } => {
+                let (order, whose, _) = of(order);
+                world::cancel(*key, (!by_retailer).then_some(whose), order)
+            }
+            Step::Expire { order } => world::expire(of(order).0),
+            Step::Move { key, which, quantity } => world::move_units(number, *key, *which, *quantity),
+            Step::Stop { key, target } => {
+                stops.push(number);
+                world::stop(number, *key, stop_target(*target))
+            }
+            Step::Resume { key, stop } => world::resume(*key, stops.get(stop % stops.len().max(1)).copied().unwrap_or(900)),
+            Step::Wait { seconds } => {
+                acts.push(Act::Wait(Duration::from_secs(*seconds)));
+                continue;
+            }
+        }));
+    }
+    acts
+}
+
+fn zero() -> Money {
+    Money::zero(Currency::EUR)
+}
+
+fn stop_target(target: usize) -> StopTarget {
+    match target {
+        0..=3 => StopTarget::Listing(world::listing(target)),
+        4 | 5 => StopTarget::Allotment(world::allotment(target - 4)),
+        _ => StopTarget::Listing(world::listing(77)),
+    }
+}
+
+fn wanted(
+    number: usize,
+    key: usize,
+    whose: usize,
+    shopper: usize,
+    lines: &[(usize, i64)],
+    wrong: u8,
+) -> order::model::command::Place {
+    let mut distinct: Vec<(usize, i64)> = Vec::new();
+    for (offer, quantity) in lines {
+        // Mostly the partner's own listings, so that most placements get as far as the stock.
+        let own = if OFFERS[*offer].partner == whose || wrong == 1 { *offer } else { 3 + whose - 1 };
+        let own = if OFFERS[own].partner != whose && wrong != 1 { 0 } else { own };
+        if distinct.iter().all(|(seen, _)| *seen != own) {
+            distinct.push((own, quantity * OFFERS[own].step));
+        }
+    }
+    let mut place = world::place(number, whose, key, shopper, &distinct);
+    match wrong {
+        0 => place.expected_payable = place.expected_payable.map(|shown| Money::new(shown.currency, shown.minor_units - 1)),
+        2 => place.hold = Some(Duration::from_secs(1_000)),
+        3 => place.hold = Some(Duration::from_secs(30)),
+        4 => place.destination.region_code = "DE".into(),
+        _ => {}
+    }
+    place
+}
+
+/// Where batches end: sizes that repeat; a wait ends a batch too, because a batch has one time.
+async fn play(t: &TestDb, acts: &[Act], sizes: &[usize]) -> (Vec<Verdict>, Vec<String>) {
+    t.clock.set(kit::clock::ManualClock::default().now());
+    t.execute(Reset).await.expect("an empty world");
+    let mut verdicts = Vec::new();
+    let mut batch: Vec<Command> = Vec::new();
+    let mut sizes = sizes.iter().cycle();
+    let mut size = *sizes.next().expect("at least one size");
+    for act in acts {
+        match act {
+            Act::Command(command) => batch.push(command.clone()),
+            Act::Wait(time) => {
+                flush(t, &mut batch, &mut verdicts).await;
+                t.clock.advance(*time);
+            }
+        }
+        if batch.len() >= size {
+            flush(t, &mut batch, &mut verdicts).await;
+            size = *sizes.next().expect("it repeats");
+        }
+    }
+    flush(t, &mut batch, &mut verdicts).await;
+    (verdicts, t.read(Dump).await.expect("every row"))
+}
+
+async fn flush(t: &TestDb, batch: &mut Vec<Command>, verdicts: &mut Vec<Verdict>) {
+    if batch.is_empty() {
+        return;
+    }
+    verdicts.extend(t.execute(Batch::new(batch)).await.expect("a batch that runs"));
+    batch.clear();
+    let wrong = t.read(Check).await.expect("an answer");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn compare(
+    what: &str,
+    (expected, rows): &(Vec<Verdict>, Vec<String>),
+    (got, got_rows): &(Vec<Verdict>, Vec<String>),
+) -> Result<(), TestCaseError> {
+    for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+        prop_assert_eq!(expected, got, "{}: command {}", what, index);
+    }
+    prop_assert_eq!(expected.len(), got.len());
+    for (expected, got) in rows.iter().zip(got_rows) {
+        prop_assert_eq!(expected, got, "{}", what);
+    }
+    prop_assert_eq!(rows.len(), got_rows.len(), "{}", what);
+    Ok(())
+}
+
+async fn open(engine: Engine) -> Option<TestDb> {
+    TestDb::open(engine, Setup::new().migrations(order::migrations())).await
+}
+
+#[test]
+fn one_at_a_time_and_in_batches_is_the_same_on_both_engines() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime needs nothing that could be missing");
+    let (sqlite, postgres) = runtime.block_on(async { (open(Engine::Sqlite).await, open(Engine::Postgres).await) });
+    let sqlite = sqlite.expect("SQLite is always there");
+    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let cases = (proptest::collection::vec(step(), 1..STEPS_MAX), proptest::collection::vec(1usize..40, 1..5));
+    let seen = std::cell::RefCell::new(std::collections::BTreeMap::<String, u32>::new());
+    let result = TestRunner::new(config).run(&cases, |(steps, sizes)| {
+        let acts = acts(&steps);
+        runtime.block_on(async {
+            let single = play(&sqlite, &acts, &[1]).await;
+            count(&mut seen.borrow_mut(), &single.0);
+            let batched = play(&sqlite, &acts, &sizes).await;
+            compare("in batches on SQLite", &single, &batched)?;
+            if let Some(postgres) = &postgres {
+                let batched = play(postgres, &acts, &sizes).await;
+                compare("in batches on PostgreSQL", &single, &batched)?;
+                if steps.len() % 4 == 0 {
+                    let alone = play(postgres, &acts, &[1]).await;
+                    compare("one at a time on PostgreSQL", &single, &alone)?;
+                }
+            }
+            Ok(())
+        })
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+    println!("{:#?}", seen.borrow());
+}
+
+/// What the cases led to; shown with `--nocapture`, to see that they lead everywhere.
+fn count(seen: &mut std::collections::BTreeMap<String, u32>, verdicts: &[Verdict]) {
+    for verdict in verdicts {
+        let word = match verdict {
+            Ok(order::model::command::Answer::Confirmed { payment, .. }) => {
+                payment.refund.map_or("paid".to_owned(), |(_, reason)| format!("refund due {reason}"))
+            }
+            Ok(answer) => answer.name().to_owned(),
+            Err(refusal) => kit::errors::reason_name(refusal.reason).to_owned(),
+        };
+        *seen.entry(word).or_default() += 1;
+    }
+}

@@ -1,0 +1,1 @@
+//! Many lanes and replicas on the same units at once.
