@@ -13,7 +13,6 @@ use kit::auth::jws::{self, PublicKey};
 use kit::clock::Micros;
 use kit::errors::Refusal;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 /// The longest statement that is looked at.
 pub const STATEMENT_CHARS_MAX: usize = 8_192;
@@ -131,11 +130,6 @@ impl Statement {
         }
         Ok(())
     }
-}
-
-/// What tells one statement from another, to the letter.
-pub fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }
 
 /// The refusal of a statement.

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod contact;
 pub mod desk;
 pub mod drops;
+pub mod keys;
 pub mod progress;
 pub mod quote;
 pub mod read;

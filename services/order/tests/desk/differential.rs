@@ -143,9 +143,9 @@ fn wanted(
 }
 
 /// Where batches end: sizes that repeat; a wait ends a batch too, because a batch has one time.
-async fn play(t: &TestDb, acts: &[Act], sizes: &[usize]) -> (Vec<Verdict>, Vec<String>) {
+async fn play(t: &TestDb, acts: &[Act], sizes: &[usize]) -> Result<(Vec<Verdict>, Vec<String>), TestCaseError> {
     t.clock.set(kit::clock::ManualClock::default().now());
-    t.execute(Reset).await.expect("an empty world");
+    t.execute(Reset).await.map_err(failed)?;
     let mut verdicts = Vec::new();
     let mut batch: Vec<Command> = Vec::new();
     let mut sizes = sizes.iter().cycle();
@@ -154,27 +154,32 @@ async fn play(t: &TestDb, acts: &[Act], sizes: &[usize]) -> (Vec<Verdict>, Vec<S
         match act {
             Act::Command(command) => batch.push(command.clone()),
             Act::Wait(time) => {
-                flush(t, &mut batch, &mut verdicts).await;
+                flush(t, &mut batch, &mut verdicts).await?;
                 t.clock.advance(*time);
             }
         }
         if batch.len() >= size {
-            flush(t, &mut batch, &mut verdicts).await;
+            flush(t, &mut batch, &mut verdicts).await?;
             size = *sizes.next().expect("it repeats");
         }
     }
-    flush(t, &mut batch, &mut verdicts).await;
-    (verdicts, t.read(Dump).await.expect("every row"))
+    flush(t, &mut batch, &mut verdicts).await?;
+    Ok((verdicts, t.read(Dump).await.map_err(failed)?))
 }
 
-async fn flush(t: &TestDb, batch: &mut Vec<Command>, verdicts: &mut Vec<Verdict>) {
+fn failed(fault: kit::errors::Fault) -> TestCaseError {
+    TestCaseError::fail(fault.chain())
+}
+
+async fn flush(t: &TestDb, batch: &mut Vec<Command>, verdicts: &mut Vec<Verdict>) -> Result<(), TestCaseError> {
     if batch.is_empty() {
-        return;
+        return Ok(());
     }
-    verdicts.extend(t.execute(Batch::new(batch)).await.expect("a batch that runs"));
+    verdicts.extend(t.execute(Batch::new(batch)).await.map_err(failed)?);
     batch.clear();
-    let wrong = t.read(Check).await.expect("an answer");
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    let wrong = t.read(Check).await.map_err(failed)?;
+    prop_assert!(wrong.is_empty(), "{:#?}", wrong);
+    Ok(())
 }
 
 fn compare(
@@ -212,15 +217,15 @@ fn one_at_a_time_and_in_batches_is_the_same_on_both_engines() {
     let result = TestRunner::new(config).run(&cases, |(steps, sizes)| {
         let acts = acts(&steps);
         runtime.block_on(async {
-            let single = play(&sqlite, &acts, &[1]).await;
+            let single = play(&sqlite, &acts, &[1]).await?;
             count(&mut seen.borrow_mut(), &single.0);
-            let batched = play(&sqlite, &acts, &sizes).await;
+            let batched = play(&sqlite, &acts, &sizes).await?;
             compare("in batches on SQLite", &single, &batched)?;
             if let Some(postgres) = &postgres {
-                let batched = play(postgres, &acts, &sizes).await;
+                let batched = play(postgres, &acts, &sizes).await?;
                 compare("in batches on PostgreSQL", &single, &batched)?;
                 if steps.len() % 4 == 0 {
-                    let alone = play(postgres, &acts, &[1]).await;
+                    let alone = play(postgres, &acts, &[1]).await?;
                     compare("one at a time on PostgreSQL", &single, &alone)?;
                 }
             }

@@ -182,7 +182,7 @@ async fn empty(tx: &mut Tx) -> Result<(), Fault> {
         "audit", "feed"
     );
     sql!(tx, execute, "DELETE FROM feed_head WHERE scope NOT IN ('', 'audit')")?;
-    sql!(tx, execute, "UPDATE feed_head SET position = 0, floor = 0, hash = ''")?;
+    sql!(tx, execute, "UPDATE feed_head SET position = 0, floor = 0, hash = $1", Vec::<u8>::new())?;
     Ok(())
 }
 

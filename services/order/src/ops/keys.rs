@@ -1,0 +1,146 @@
+//! The keys that partners sign payment statements with, parsed once and kept in memory for a moment.
+//!
+//! The table that the catalogue's feed fills decides. What is kept is forgotten when this process applies a change
+//! of it, and after a short time in any case, because the change may have been applied by another replica.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::store::{Db, Operation, Tx};
+use contracts::id::{OrderId, PartnerId};
+use kit::auth::jws::PublicKey;
+use kit::caller::Caller;
+use kit::clock::SharedClock;
+use kit::errors::Fault;
+use moka::sync::Cache;
+
+use crate::config::Config;
+use crate::statement::{self, Statement};
+use crate::store::{mirrors, payment};
+
+/// A key as it was read.
+#[derive(Clone, Debug)]
+struct Kept {
+    key: Option<Arc<PublicKey>>,
+    active: bool,
+    read_at: Instant,
+}
+
+/// Payment keys by partner and name.
+#[derive(Clone)]
+pub struct KeyRing {
+    db: Db,
+    clock: SharedClock,
+    ttl: Duration,
+    kept: Cache<(PartnerId, String), Kept>,
+}
+
+impl KeyRing {
+    /// An empty ring over the keys in `db`.
+    pub fn new(db: Db, clock: SharedClock, config: &Config) -> Self {
+        let kept = Cache::new(config.payment_keys_max);
+        KeyRing { db, clock, ttl: config.payment_key_ttl(), kept }
+    }
+
+    /// Forgets what is kept of a key.
+    pub fn forget(&self, partner_id: &PartnerId, kid: &str) {
+        self.kept.invalidate(&(*partner_id, kid.to_owned()));
+    }
+
+    /// Verifies a statement under a key of the partner.
+    ///
+    /// A statement that was recorded already was verified then. It stays good for the same answer when its key
+    /// has been revoked since, so that a partner can always ask again.
+    pub async fn verify(
+        &self,
+        caller: &Caller,
+        partner_id: &PartnerId,
+        asked: &Asked<'_>,
+    ) -> Result<(Statement, String), Fault> {
+        let kid = statement::unverified(asked.statement)?.kid;
+        let Some(found) = self.find(caller, partner_id, &kid).await? else {
+            return Err(statement::bad_key().into());
+        };
+        // A key that cannot be read verifies nothing; the catalogue does not accept such keys.
+        let Some(key) = found.key else { return Err(statement::bad_key().into()) };
+        let statement = statement::verify(asked.statement, &key)?;
+        statement.must_be_about(asked.order_id, asked.payment_reference)?;
+        if !found.active && !self.is_recorded(caller, asked).await? {
+            return Err(statement::bad_key().into());
+        }
+        Ok((statement, kid))
+    }
+
+    async fn find(&self, caller: &Caller, partner_id: &PartnerId, kid: &str) -> Result<Option<Kept>, Fault> {
+        let name = (*partner_id, kid.to_owned());
+        let now = self.clock.instant();
+        if let Some(kept) = self.kept.get(&name)
+            && now.saturating_duration_since(kept.read_at) < self.ttl
+        {
+            return Ok(Some(kept));
+        }
+        let lookup = FindKey { partner_id: *partner_id, kid: kid.to_owned() };
+        let Some((jwk, active)) = self.db.read(caller, lookup).await? else { return Ok(None) };
+        let kept = Kept { key: PublicKey::from_jwk_json(&jwk).ok().map(Arc::new), active, read_at: now };
+        self.kept.insert(name, kept.clone());
+        Ok(Some(kept))
+    }
+
+    async fn is_recorded(&self, caller: &Caller, asked: &Asked<'_>) -> Result<bool, Fault> {
+        let lookup = IsRecorded {
+            order_id: *asked.order_id,
+            payment_reference: asked.payment_reference.to_owned(),
+            statement: asked.statement.to_owned(),
+        };
+        self.db.read(caller, lookup).await
+    }
+}
+
+/// A statement and what the call says that it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The order.
+    pub order_id: &'a OrderId,
+    /// The payment's reference.
+    pub payment_reference: &'a str,
+    /// The statement.
+    pub statement: &'a str,
+}
+
+struct FindKey {
+    partner_id: PartnerId,
+    kid: String,
+}
+
+impl Operation for FindKey {
+    type Output = Option<(String, bool)>;
+
+    fn name(&self) -> &'static str {
+        "payment_key.find"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
+        mirrors::payment_key_by_kid(tx, &self.partner_id, &self.kid).await
+    }
+}
+
+/// Whether exactly this statement was recorded before.
+struct IsRecorded {
+    order_id: OrderId,
+    payment_reference: String,
+    statement: String,
+}
+
+impl Operation for IsRecorded {
+    type Output = bool;
+
+    fn name(&self) -> &'static str {
+        "payment.is_recorded"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        let keys = [(self.order_id, self.payment_reference.as_str())];
+        let found = payment::payments_by_reference(tx, &keys).await?;
+        Ok(found.iter().any(|payment| payment.statement.0 == self.statement))
+    }
+}
