@@ -8,6 +8,10 @@ use kit::errors::Fault;
 /// How long a caller should wait before it tries a busy database again.
 pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_millis(250);
 
+/// Why a unit whose caller no longer waits is not begun.
+pub(crate) const TOO_LATE: &str =
+    "the call's time was up before the database came to it; try again";
+
 /// What a failed statement means for the unit of work around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {

@@ -133,11 +133,12 @@ macro_rules! bulk {
 #[macro_export]
 macro_rules! __sql {
     ($tx:expr, $verb:ident $(::<$row:ty>)?, $text:expr, [$($bind:expr),*]) => {{
-        let text: &'static str = const { $crate::macros::checked($text, $crate::__count!($($bind),*)) };
+        // An item, so that the compiler looks at it even where it only checks.
+        const __SQL_TEXT: &str = $crate::macros::checked($text, $crate::__count!($($bind),*));
         #[allow(unused_mut)]
         let mut args = $crate::macros::Args::of(&*$tx);
         $( args.push($bind); )*
-        $crate::macros::$verb $(::<$row>)? (&mut *$tx, text, args).await
+        $crate::macros::$verb $(::<$row>)? (&mut *$tx, __SQL_TEXT, args).await
     }};
 }
 
@@ -145,14 +146,16 @@ macro_rules! __sql {
 #[macro_export]
 macro_rules! __bulk {
     ($tx:expr, $verb:ident $(::<$row:ty>)?, $pg:expr, $lite:expr, [$($column:expr),+], [$($also:expr),*]) => {{
-        const COLUMNS: usize = $crate::__count!($($column),+);
-        const ALSO: usize = $crate::__count!($($also),*);
-        let texts: (&'static str, &'static str) =
-            const { $crate::macros::checked_bulk($pg, $lite, COLUMNS, ALSO) };
+        const __SQL_TEXTS: (&str, &str) = $crate::macros::checked_bulk(
+            $pg,
+            $lite,
+            $crate::__count!($($column),+),
+            $crate::__count!($($also),*),
+        );
         let mut columns = $crate::macros::Columns::of(&*$tx);
         $( columns.push($column); )+
         #[allow(unused_mut)]
-        let (text, mut args) = columns.finish(texts);
+        let (text, mut args) = columns.finish(__SQL_TEXTS);
         $( args.push($also); )*
         $crate::macros::$verb $(::<$row>)? (&mut *$tx, text, args).await
     }};

@@ -14,33 +14,23 @@ use futures::FutureExt;
 use kit::caller::Caller;
 use kit::clock::Micros;
 use kit::errors::Fault;
+use kit::scope::Scope;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgPool, Postgres, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Row};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::db::{Point, Shared, Started, TimeSource, invalid};
-use crate::error::{Class, StoreError, busy, lost, unknown};
+use crate::error::{Class, StoreError, TOO_LATE, busy, lost, unknown};
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
 
-/// BEGIN, and BEGIN with the time, which then costs no round trip of its own.
-macro_rules! begin {
-    ($begin:literal) => {
-        (
-            $begin,
-            concat!(
-                $begin,
-                "; SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
-            ),
-        )
-    };
-}
-
-const BEGIN_WRITE: (&str, &str) = begin!("BEGIN ISOLATION LEVEL READ COMMITTED");
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 // One snapshot for all statements, as SQLite's readers have it.
-const BEGIN_READ: (&str, &str) = begin!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+// Sent together with BEGIN, so that it costs no round trip of its own.
+const NOW: &str = "; SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 
 /// A pool of connections to PostgreSQL.
 pub struct PgBackend {
@@ -157,7 +147,9 @@ impl Unit {
         let mut runs = 0;
         let answer = loop {
             runs += 1;
-            let fault = match self.run_once(&operation).await {
+            // What may have been done is settled even when nobody waits for it any more.
+            let left = Scope::remaining(&*self.shared.around.clock).filter(|_| !in_doubt);
+            let fault = match self.run_once(&operation, left).await {
                 Run::Done(output) => break Ok(output),
                 Run::NotDone(fault) => fault,
                 Run::InDoubt(error) => {
@@ -193,8 +185,12 @@ impl Unit {
         self.shared.ended(&self.started, runs, answer)
     }
 
-    async fn run_once<O: Operation>(&self, operation: &O) -> Run<O::Output> {
-        let (unit, now) = match self.begin().await {
+    async fn run_once<O: Operation>(
+        &self,
+        operation: &O,
+        left: Option<Duration>,
+    ) -> Run<O::Output> {
+        let (unit, now) = match self.begin(left).await {
             Ok(begun) => begun,
             Err(error) => return Run::NotDone(error.into()),
         };
@@ -218,8 +214,17 @@ impl Unit {
         };
         match performed {
             Ok(Ok((output, published))) => self.commit(unit, output, published).await,
-            // The connection is gone, or wants replacing.
-            Ok(Err(fault @ Fault::ConnectionLost(_))) => Run::NotDone(fault),
+            // The connection is gone, or wants replacing; if it is for a stale plan, then so do those
+            // that idle in the pool.
+            Ok(Err(Fault::ConnectionLost(error))) => {
+                let error_of_store = error.downcast_ref::<StoreError>();
+                if error_of_store.is_some_and(|error| error.class() == Class::StalePlan) {
+                    while let Some(mut idle) = self.pool.try_acquire() {
+                        idle.close_on_drop();
+                    }
+                }
+                Run::NotDone(Fault::ConnectionLost(error))
+            }
             Ok(Err(fault)) => {
                 unit.clean = unit.connection().execute("ROLLBACK").await.is_ok();
                 Run::NotDone(fault)
@@ -259,42 +264,57 @@ impl Unit {
 
     /// Opens a transaction and reads the time. A connection that died in the pool is replaced here,
     /// where nothing has been done yet.
-    async fn begin(&self) -> Result<(PgUnit, Micros), StoreError> {
+    async fn begin(&self, left: Option<Duration>) -> Result<(PgUnit, Micros), StoreError> {
+        if left == Some(Duration::ZERO) {
+            return Err(StoreError::refused("BEGIN", TOO_LATE).with_class(Class::Busy));
+        }
+        let text = self.begin_text(left);
         let mut tries = self.shared.config.max_connections;
         loop {
-            let begun = self.begin_once().await;
-            match begun {
+            match self.begin_once(&text).await {
                 Err(error) if error.class() == Class::ConnectionLost && tries > 0 => tries -= 1,
                 begun => return begun,
             }
         }
     }
 
-    async fn begin_once(&self) -> Result<(PgUnit, Micros), StoreError> {
+    /// BEGIN; a shorter limit for statements when the caller waits no longer than that; the time.
+    fn begin_text(&self, left: Option<Duration>) -> String {
+        let begin = if self.started.write {
+            BEGIN_WRITE
+        } else {
+            BEGIN_READ
+        };
+        let mut text = begin.to_owned();
+        let limit_ms = u128::from(self.shared.config.statement_timeout_ms);
+        let left_ms = left.map(|left| left.as_millis().max(1));
+        if let Some(left_ms) = left_ms.filter(|left_ms| limit_ms == 0 || *left_ms < limit_ms) {
+            text.push_str(&format!("; SET LOCAL statement_timeout = {left_ms}"));
+        }
+        if self.shared.around.time == TimeSource::Database {
+            text.push_str(NOW);
+        }
+        text
+    }
+
+    async fn begin_once(&self, text: &str) -> Result<(PgUnit, Micros), StoreError> {
         let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);
         let connection = self.pool.acquire().await.map_err(failed)?;
         let mut unit = PgUnit {
             connection,
             clean: false,
         };
-        let (begin, begin_and_now) = if self.started.write {
-            BEGIN_WRITE
-        } else {
-            BEGIN_READ
-        };
-        if self.shared.around.time == TimeSource::Injected {
-            unit.connection().execute(begin).await.map_err(failed)?;
-            return Ok((unit, self.shared.around.clock.now()));
-        }
-        let rows = sqlx::raw_sql(begin_and_now)
+        // Made of constants and a number.
+        let rows = sqlx::raw_sql(AssertSqlSafe(text))
             .fetch_all(unit.connection())
             .await
             .map_err(failed)?;
-        let now = rows
-            .first()
-            .ok_or(sqlx::Error::RowNotFound)
-            .and_then(|row| row.try_get::<i64, _>(0));
-        Ok((unit, Micros(now.map_err(failed)?)))
+        let now = match (self.shared.around.time, rows.first()) {
+            (TimeSource::Injected, _) => self.shared.around.clock.now(),
+            (TimeSource::Database, Some(row)) => Micros(row.try_get(0).map_err(failed)?),
+            (TimeSource::Database, None) => return Err(failed(sqlx::Error::RowNotFound)),
+        };
+        Ok((unit, now))
     }
 }
 

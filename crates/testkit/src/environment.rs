@@ -6,23 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-/// The one way in which tests ask their environment.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests have no configuration file; their settings are in the environment"
-)]
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
+use kit::config::env_var;
 
 /// The server to use instead of a private one.
 pub(crate) fn server_url() -> Option<String> {
-    variable("VITRINE_TEST_POSTGRES")
+    env_var("VITRINE_TEST_POSTGRES")
 }
 
 /// The folder with `postgres` and `initdb`: on PATH, or the newest under `/usr/lib/postgresql`.
 pub(crate) fn programs() -> Option<PathBuf> {
-    let path = variable("PATH").unwrap_or_default();
+    let path = env_var("PATH").unwrap_or_default();
     env::split_paths(&path)
         .filter_map(|folder| {
             folder
@@ -91,7 +84,7 @@ fn user_named(users: &str, name: &str) -> Option<User> {
 pub(crate) fn skip_postgres(why: &str) {
     static SAID: Once = Once::new();
     assert!(
-        variable("CI").as_deref() != Some("true"),
+        env_var("CI").as_deref() != Some("true"),
         "the tests on PostgreSQL cannot run, and CI=true says that they must: {why}"
     );
     SAID.call_once(|| {

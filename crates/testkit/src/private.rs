@@ -160,7 +160,12 @@ impl PrivatePostgres {
                 "-c",
                 "unix_socket_permissions=0777",
             ])
-            .args(self.settings.more.iter().flat_map(|setting| ["-c", setting]))
+            .args(
+                self.settings
+                    .more
+                    .iter()
+                    .flat_map(|setting| ["-c", setting]),
+            )
             .current_dir(&self.folder)
             // Ctrl-C at the terminal ends the tests; the keeper ends by itself after them.
             .process_group(0)

@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use super::{Held, SqliteUnit, open_writer, panicked};
 use crate::db::{Point, Shared, Started};
-use crate::error::{Class, StoreError, busy, lost, unknown};
+use crate::error::{Class, StoreError, TOO_LATE, busy, lost, unknown};
 use crate::macros::control;
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
@@ -104,6 +104,8 @@ impl Writer {
 trait Waiting: Send {
     fn operation(&self) -> &'static str;
     fn caller(&self) -> Arc<Caller>;
+    /// Whether the caller's time is up and nothing needs settling.
+    fn is_late(&self) -> bool;
     /// Counts the run that is about to begin; false when there may be no more.
     fn may_run(&mut self) -> bool;
     /// Runs it and keeps its output; tells whether it has something for the feed.
@@ -134,6 +136,12 @@ impl<O: Operation> Waiting for Asked<O> {
 
     fn caller(&self) -> Arc<Caller> {
         self.caller.clone()
+    }
+
+    fn is_late(&self) -> bool {
+        let deadline = self.scope.as_ref().and_then(|scope| scope.deadline);
+        let late = |deadline| deadline <= self.shared.around.clock.instant();
+        !self.in_doubt && deadline.is_some_and(late)
     }
 
     fn may_run(&mut self) -> bool {
@@ -246,7 +254,10 @@ impl Desk {
         tracing::warn!(%error, doubtful, units = members.len(), "the transaction of a group was lost");
         for mut member in members {
             if doubtful {
-                member.unit.doubt();
+                // One that failed was undone before the COMMIT, and of that there is no doubt.
+                if member.done.is_ok() {
+                    member.unit.doubt();
+                }
             } else if alone && error.class() != Class::ConnectionLost {
                 // What failed it alone would fail it again.
                 member.unit.answer(Err(member
@@ -362,6 +373,10 @@ impl Desk {
         tx: &mut Tx,
     ) -> (Member, Result<(), StoreError>) {
         loop {
+            if unit.is_late() {
+                let done = Err(busy(TOO_LATE));
+                return (Member { unit, done }, Ok(()));
+            }
             if !unit.may_run() {
                 let done = Err(Fault::Conflict(
                     "the unit conflicts with itself, however often it runs".into(),
@@ -416,13 +431,7 @@ impl Desk {
                 .any(|operation| self.shared.strikes(point, operation))
         };
         if strikes(Point::BeforeCommit) {
-            return self
-                .give_up(
-                    tx,
-                    lost("before COMMIT"),
-                    false,
-                )
-                .await;
+            return self.give_up(tx, lost("before COMMIT"), false).await;
         }
         let committed = control(&mut tx, "COMMIT").await;
         if strikes(Point::AfterCommit) {

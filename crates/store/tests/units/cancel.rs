@@ -57,6 +57,10 @@ struct Unguarded(PgPool);
 const INSERT: &str = "INSERT INTO effect (id, amount) VALUES ($1, 1)";
 
 impl Runner for Unguarded {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "what it is not allowed for is shown here"
+    )]
     fn put(&self, id: String) -> BoxFuture<'_, Result<(), String>> {
         async move {
             let mut tx = self.0.begin().await?;

@@ -1,6 +1,10 @@
 //! How the engines are set up.
 
+use std::time::Duration;
+
+use kit::clock::Clock;
 use kit::errors::Fault;
+use kit::scope::Scope;
 use store::{Db, DbConfig, Engine, sql};
 use testkit::{Setup, TestDb, op};
 
@@ -193,5 +197,71 @@ fn postgres_deadlocks_run_again() {
             })
         });
         assert_eq!(t.read(sum).await.expect("sum"), 6);
+    });
+}
+
+#[test]
+fn postgres_statements_get_what_is_left_of_the_callers_time() {
+    testkit::run(Engine::Postgres, setup(), |t| async move {
+        let limit = || {
+            op("limit", |tx| {
+                Box::pin(async move {
+                    Ok(sql!(
+                        tx,
+                        one(String,),
+                        "SELECT current_setting('statement_timeout')"
+                    )?
+                    .0)
+                })
+            })
+        };
+        for (left_ms, shown) in [(1_500, "1500ms"), (3_600_000, "10s")] {
+            let deadline = t.clock.instant() + Duration::from_millis(left_ms);
+            let scope = Scope {
+                deadline: Some(deadline),
+                ..Scope::default()
+            };
+            assert_eq!(scope.run(t.execute(limit())).await.expect("limit"), shown);
+        }
+        // The next unit on the same connection has its own.
+        assert_eq!(t.execute(limit()).await.expect("limit"), "10s");
+    });
+}
+
+#[test]
+fn postgres_plans_that_a_migration_made_stale_are_replaced() {
+    let setup = limited(|config| {
+        config.attempts_max = 3;
+        config.max_connections = 8;
+    });
+    testkit::run(Engine::Postgres, setup, |t| async move {
+        let everything = || {
+            op("everything", |tx| {
+                Box::pin(async move {
+                    // Long enough for each to have a connection of its own.
+                    sql!(tx, execute, "SELECT pg_sleep(0.05)")?;
+                    Ok(sql!(tx, all(String, i64), "SELECT * FROM effect")?.len())
+                })
+            })
+        };
+        t.execute(Put::new("a")).await.expect("put");
+        for _ in 0..2 {
+            let all = (0..8).map(|_| t.execute(everything()));
+            assert_eq!(
+                futures::future::try_join_all(all).await.expect("read"),
+                [1; 8]
+            );
+            let wider = op("wider", |tx| {
+                Box::pin(async move {
+                    sql!(
+                        tx,
+                        execute,
+                        "ALTER TABLE effect ADD COLUMN IF NOT EXISTS more TEXT"
+                    )?;
+                    Ok(())
+                })
+            });
+            t.execute(wider).await.expect("a wider table");
+        }
     });
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kit::caller::Caller;
 use kit::clock::{Clock, Micros, SystemClock};
 use kit::errors::{ErrorReason, Fault, Refusal};
+use kit::scope::Scope;
 use store::db::{Observation, Observer, Surroundings, TimeSource};
 use store::{Db, Engine, NewEntry, Operation, Tx, sql};
 use testkit::{TestDb, on_both_engines, op};
@@ -221,6 +222,16 @@ on_both_engines! {
         let (now, random, subject) = t.execute(seen).await.expect("seen");
         assert_eq!((now, subject.as_str()), (Micros(42), "system/test"));
         assert_ne!(random, 0);
+    }
+
+    async fn a_unit_whose_caller_no_longer_waits_is_not_begun(t: TestDb) {
+        let scope = Scope { deadline: Some(t.clock.instant()), ..Scope::default() };
+        let answer = scope.run(t.execute(Put::new("late"))).await;
+        assert!(matches!(answer, Err(Fault::Busy { .. })), "{answer:?}");
+        let deadline = t.clock.instant() + Duration::from_secs(5);
+        let scope = Scope { deadline: Some(deadline), ..Scope::default() };
+        scope.run(t.execute(Put::new("in time"))).await.expect("done");
+        assert_eq!(effects(&t).await, ["in time"]);
     }
 
     async fn commits_are_counted_when_they_publish(t: TestDb) {
