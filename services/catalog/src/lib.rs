@@ -1,0 +1,138 @@
+//! The catalogue: partners and the keys their payment statements are checked with, the outlets where they
+//! show rooms, products and variants, and listings, which offer one variant to one partner on agreed terms.
+//!
+//! ```text
+//!  partner   ACTIVE ⇄ SUSPENDED          payment key   ACTIVE → REVOKED          product   ACTIVE → ARCHIVED
+//!
+//!  listing   PROPOSED ──approve──▶ APPROVED ──publish──▶ LIVE ⇄ PAUSED
+//!               │ reject              │                    │       │
+//!               ▼                     └────────┬───────────┴───────┘
+//!            REJECTED            (PROPOSED too) ▼ end
+//!                                            ENDED
+//! ```
+//!
+//! What always holds, in the model and by a constraint of the tables where a table can say it:
+//!
+//! 1. A partner's code, a partner's `kid`, a SKU and a product's external key name one thing each.
+//! 2. A payment key is one that statements can be checked with. Once revoked it stays so, and its `kid` is
+//!    never used again for another key of the partner.
+//! 3. Two variants of a product differ in their options; a variant never changes.
+//! 4. Whoever proposes a listing never decides on it: neither the same party nor the same caller under both
+//!    hats. New terms for a listing that still waits are a proposal of whoever sets them.
+//! 5. A listing is APPROVED, LIVE or PAUSED only when the other party has approved it; ENDED and REJECTED are
+//!    for good, and a REJECTED one says why.
+//! 6. The terms version grows by one with each change of the terms and never otherwise. The currency of a
+//!    listing never changes.
+//! 7. While a partner is suspended nothing of it is proposed, approved, published or resumed; while a product
+//!    is archived nothing of it is proposed, approved or published. Pausing and ending always work.
+//! 8. A listing shows its product's title until it is over; a new title reaches the first listings together
+//!    with the product, the others soon after, and each listing is published with it.
+//! 9. A partner sees its own partner, keys, outlets and listings, the products of those listings, and of the
+//!    feed the entries that carry its id; entries of products carry none. Everything else is not found.
+//! 10. Every change is published and audited in the transaction that makes it.
+
+pub mod config;
+mod events;
+pub mod model;
+mod ops;
+mod rpc;
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::store::feed::{FeedReader, Sweeper};
+use ::store::{Db, Migrations};
+use contracts::catalog::v1::catalog_feed_service_server::CatalogFeedServiceServer;
+use contracts::catalog::v1::listing_service_server::ListingServiceServer;
+use contracts::catalog::v1::partner_service_server::PartnerServiceServer;
+use contracts::catalog::v1::product_service_server::ProductServiceServer;
+use kit::clock::SharedClock;
+use kit::errors::{BoxError, Fault};
+use kit::ids::SharedIds;
+use kit::lifecycle::Lifecycle;
+use kit::parts::Parts;
+use sqlx::migrate::Migrator;
+
+pub use config::Config;
+
+use crate::rpc::Rpc;
+
+/// The service's name, as the command line says it.
+pub const NAME: &str = "catalog";
+
+static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// The tables of the service.
+pub const fn migrations() -> Migrations {
+    Migrations {
+        postgres: &POSTGRES,
+        sqlite: &SQLITE,
+    }
+}
+
+/// What the service needs from the process that runs it.
+pub struct Deps {
+    /// Its own database, migrated or about to be.
+    pub db: Db,
+    /// Time for measuring; decisions use the database's.
+    pub clock: SharedClock,
+    /// Identifiers and randomness.
+    pub ids: SharedIds,
+    /// The life of the process.
+    pub lifecycle: Lifecycle,
+}
+
+/// Puts the service together; nothing runs and nothing is waited for.
+#[allow(
+    clippy::unused_async,
+    reason = "every service is assembled the same way, and some have to wait"
+)]
+pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
+    let Deps {
+        db,
+        clock: _,
+        ids: _,
+        lifecycle,
+    } = deps;
+    let drain = lifecycle.token();
+    let rpc = Rpc {
+        db: db.clone(),
+        feed: FeedReader::new(db.clone(), events::FEED, config.feed.clone()),
+        config: Arc::new(config.clone()),
+        lifecycle,
+    };
+    let sweeper = Sweeper::new(db.clone(), config.sweep.clone());
+    let retitle = ops::retitle::run(db.clone(), config, drain.clone());
+    let ping = db.clone();
+    let is_migrated = Arc::new(AtomicBool::new(false));
+    let parts = Parts::new(NAME, move |routes| {
+        routes
+            .add_service(PartnerServiceServer::new(rpc.clone()))
+            .add_service(ProductServiceServer::new(rpc.clone()))
+            .add_service(ListingServiceServer::new(rpc.clone()))
+            .add_service(CatalogFeedServiceServer::new(rpc));
+    });
+    Ok(parts
+        .task("catalog.sweep", sweeper.run(drain))
+        .task("catalog.retitle", retitle)
+        .ready_when("database", move || {
+            let db = ping.clone();
+            async move { Ok(db.ping().await?) }
+        })
+        .ready_when("schema", move || schema(db.clone(), is_migrated.clone())))
+}
+
+/// Whether the tables are up to date. Once they are they stay so for this process.
+async fn schema(db: Db, is_migrated: Arc<AtomicBool>) -> Result<(), BoxError> {
+    if is_migrated.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let pending = db.pending(&migrations()).await?;
+    if pending.is_empty() {
+        is_migrated.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    Err(format!("migrations are missing: {}", pending.join(", ")).into())
+}
