@@ -69,7 +69,7 @@ impl Caller {
 
     /// The partner that calls, or for which a viewer calls.
     pub fn partner(&self) -> Result<PartnerId, Refusal> {
-        self.partner_id.clone().ok_or_else(|| {
+        self.partner_id.ok_or_else(|| {
             Refusal::new(
                 ErrorReason::PermissionDenied,
                 "This call is for partners; use a token that names a partner.",

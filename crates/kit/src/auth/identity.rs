@@ -104,11 +104,11 @@ impl Identity {
             subject: self.subject.clone(),
             issuer: self.issuer.clone(),
             audience: self.audience,
-            partner_id: self.partner_id.clone(),
+            partner_id: self.partner_id,
             roles: self.roles.clone(),
             scopes: self.scopes.clone(),
-            room_id: self.room_id.clone(),
-            outlet_id: self.outlet_id.clone(),
+            room_id: self.room_id,
+            outlet_id: self.outlet_id,
             shopper_ref: self.shopper_ref.clone(),
             on_behalf_of: self.on_behalf_of.clone(),
             request_id: request_id.to_owned(),
@@ -125,7 +125,7 @@ fn partner_of(claim: Option<&str>, issuer: &Issuer) -> Result<Option<PartnerId>,
     };
     match (&issuer.partner_id, claimed) {
         (Some(bound), Some(claimed)) if *bound != claimed => Err(AuthError::ForeignPartner),
-        (Some(bound), _) => Ok(Some(bound.clone())),
+        (Some(bound), _) => Ok(Some(*bound)),
         (None, claimed) => Ok(claimed),
     }
 }

@@ -94,7 +94,7 @@ fn each_kind_of_token_gives_its_identity() {
         .verify(&partner_token)
         .expect("a partner's token");
     assert_eq!(
-        (identity.audience, identity.partner_id.clone()),
+        (identity.audience, identity.partner_id),
         (Audience::Partner, Some(partner()))
     );
     assert_eq!(identity.scopes.len(), 2);
@@ -105,7 +105,7 @@ fn each_kind_of_token_gives_its_identity() {
         .expect("a viewer's token");
     assert_eq!(viewer.shopper_ref.as_deref(), Some("shopper-1"));
     assert_eq!(
-        (viewer.room_id.clone(), viewer.partner_id.clone()),
+        (viewer.room_id, viewer.partner_id),
         (Some(RoomId::from_uuid(3)), Some(partner()))
     );
 
