@@ -13,6 +13,8 @@ use testkit::{TestDb, on_both_engines};
 const ROWS: i64 = 12;
 
 on_both_engines! {
+    setup: patient();
+
     async fn a_chain_that_nobody_touched_holds(t: TestDb) {
         assert_eq!(verify(&t.db, &system(), 1, None).await.expect("a verdict"), Verdict::Intact { rows: 0, last_hash: vec![] });
         fill(&t.db).await;

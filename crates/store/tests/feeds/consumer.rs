@@ -21,6 +21,8 @@ use testkit::{TestDb, on_both_engines};
 type Entry = CatalogFeedEntry;
 
 on_both_engines! {
+    setup: patient();
+
     async fn applies_what_is_there_and_what_comes_and_goes_on_after_a_restart(t: TestDb) {
         t.db.execute(&system(), Ddl::Effects).await.expect("a table");
         publish(&t.db, None, "a", 1, 30).await;

@@ -20,7 +20,7 @@ use store::idempotency::{Fingerprint, Idempotent, Keyed};
 use store::{Db, NewEntry};
 
 use crate::support::*;
-use testkit::{Setup, TestDb, on_both_engines};
+use testkit::{TestDb, on_both_engines};
 
 /// How an entry misbehaves: how often, and with which fault.
 type Trouble = (u32, u8);
@@ -73,7 +73,7 @@ impl Faults for Unreliable {
 }
 
 on_both_engines! {
-    setup: Setup::new().faults(Arc::new(Unreliable::default()));
+    setup: patient().faults(Arc::new(Unreliable::default()));
 
     async fn every_entry_takes_effect_exactly_once(t: TestDb) {
         t.db.execute(&system(), Ddl::Effects).await.expect("a table");

@@ -21,6 +21,8 @@ use testkit::{Engine, TestDb, on_both_engines};
 type Entry = CatalogFeedEntry;
 
 on_both_engines! {
+    setup: patient();
+
     async fn pages_follow_each_other_to_the_end(t: TestDb) {
         publish(&t.db, None, "a", 1, 25).await;
         let mut cursor = String::new();

@@ -17,6 +17,8 @@ use crate::support::*;
 use testkit::{TestDb, on_both_engines};
 
 on_both_engines! {
+    setup: patient();
+
     async fn twins_have_one_effect_and_one_answer(t: TestDb) {
         t.db.execute(&system(), Ddl::Things).await.expect("a table");
         for round in 0..5 {

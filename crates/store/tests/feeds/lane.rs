@@ -21,6 +21,8 @@ type Verdict = Result<String, Refusal>;
 type Things = Lane<Command, Verdict>;
 
 on_both_engines! {
+    setup: patient();
+
     async fn commands_gather_while_a_batch_runs_and_each_hears_its_own(t: TestDb) {
         let bench = Bench::new(&t, LaneConfig { batch_max: 20, ..LaneConfig::default() }).await;
         let first = bench.submit(Command::of("first"), Admission::default());

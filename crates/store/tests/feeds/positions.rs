@@ -23,6 +23,8 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 on_both_engines! {
+    setup: patient();
+
     async fn positions_have_no_gap_under_concurrent_writers_of_which_some_are_undone(t: TestDb) {
         let mut runner = TestRunner::deterministic();
         let mut before = 0;

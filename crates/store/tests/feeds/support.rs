@@ -13,6 +13,7 @@ use kit::errors::{Fault, Refusal};
 use store::consumer::{Consume, Consumer, ConsumerConfig, Direct, FeedSource, Status};
 use store::feed::{Entry, FeedConfig, FeedReader};
 use store::{Db, NewEntry, Operation, Tx, sql};
+use testkit::Setup;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,17 @@ where
         testkit::eventually_async(BOUND, holds).await,
         "never happened: {what}"
     );
+}
+
+/// A database that waits as long as the tests do: a machine that builds and tests at the same time may stand
+/// still for seconds, and then nothing here is busy in earnest.
+pub fn patient() -> Setup {
+    Setup::new().config(|config| {
+        config.acquire_timeout_ms = 60_000;
+        config.lock_timeout_ms = 60_000;
+        config.statement_timeout_ms = 120_000;
+        config.idle_in_transaction_timeout_ms = 120_000;
+    })
 }
 
 pub fn partner(number: u128) -> PartnerId {
