@@ -3,6 +3,7 @@
 //! Orders, payments and refunds belong to their partner; units belong to the retailer alone.
 
 pub mod catalog;
+pub mod follow;
 pub mod fulfillment;
 
 use ::store::feed::NewEntry;

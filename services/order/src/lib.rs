@@ -1,4 +1,37 @@
 //! Orders: who gets which units, at what price, and what was paid for them.
+//!
+//! The service owns the sellable units (allotments and drops), the handshake with partners (quote, place, hold,
+//! confirm, cancel), payments and refunds, and the one table of contact data. Terms and partner keys reach it by
+//! the catalogue's feed, progress by fulfilment's; it never asks another service while it decides, but for the
+//! cancellation of a paid order, which is fulfilment's to decide.
+//!
+//! ```text
+//! PlaceOrder ──▶ PENDING_PAYMENT ── statement, units held ──▶ CONFIRMED ── return window over ──▶ COMPLETED
+//!                  │        │                                    │  ▲
+//!     cancelled ───┘        └── hold runs out ──▶ EXPIRED        │  └── late statement, units taken again
+//!         │                                          └───────────│──┘
+//!         ▼                                                      │
+//!     CANCELLED ◀──────────── fulfilment cancelled all of it ────┘
+//! ```
+//!
+//! Money, goods and care have states of their own beside it. Invariants; each is proven by tests, and each that
+//! SQL can say is a CHECK, a unique key or a guarded UPDATE as well:
+//!
+//! 1. Of each allotment `available + held + sold = supplied`, and `supplied` is the sum of its movements. No unit
+//!    is sold twice.
+//! 2. What counts units (listing caps, drop limits, limits per shopper) changes only under the lock of the
+//!    allotment's row, together with it.
+//! 3. An order holds all of its units or none, at an amount that its shopper was shown.
+//! 4. The hold is never shorter than promised.
+//! 5. Genuinely signed money is recorded once per payment reference and order, whatever has become of the order;
+//!    what does not pay it is to be paid back.
+//! 6. An order is paid at most once. A paid order may be cancelled, never lost.
+//! 7. Refunds of a payment never exceed it, the shopper's money and the partner's apart; when every unit has
+//!    been cancelled or lost they are exactly what was paid.
+//! 8. A key has one effect. The same key and content gives the same answer for ever, from what never changes.
+//! 9. Line counters only grow: `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`.
+//! 10. Whatever changes is published in the same transaction. Feeds, logs and the audit trail hold no contact
+//!     data, and every read of it is in the audit trail.
 
 pub mod config;
 pub mod events;
@@ -8,13 +41,75 @@ pub mod quote;
 pub mod rpc;
 pub mod statement;
 pub mod store;
+pub mod tasks;
+
+use std::time::Duration;
+
+use kit::clock::SharedClock;
+use kit::errors::Fault;
+use kit::ids::SharedIds;
+use kit::lifecycle::Lifecycle;
+use kit::parts::Parts;
+use kit::wire::Wire;
+
+use crate::events::catalog::CatalogMirror;
+use crate::events::follow;
+use crate::events::fulfillment::FulfillmentProgress;
+use crate::ops::desk::Desk;
+use crate::ops::keys::KeyRing;
+use crate::quote::QuoteSealer;
+use crate::rpc::{Api, Made};
 
 pub use config::Config;
 
-static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/postgres");
-static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
+/// The service's name, as the command line says it.
+pub const NAME: &str = "order";
 
 /// The tables of this service.
 pub const fn migrations() -> ::store::Migrations {
-    ::store::Migrations { postgres: &POSTGRES, sqlite: &SQLITE }
+    store::MIGRATIONS
+}
+
+/// What the service is given.
+pub struct Deps {
+    /// Its own database, with [`migrations`] done.
+    pub db: ::store::Db,
+    /// Time.
+    pub clock: SharedClock,
+    /// Identifiers and randomness.
+    pub ids: SharedIds,
+    /// The life of the process.
+    pub lifecycle: Lifecycle,
+    /// The catalog service, with tokens of this service.
+    pub catalog: Wire,
+    /// The fulfillment service, with tokens of this service.
+    pub fulfillment: Wire,
+}
+
+/// Puts the service together. Nothing is waited for.
+pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
+    let Deps { db, clock, ids, lifecycle, catalog, fulfillment } = deps;
+    let drain = lifecycle.token();
+    let sealer = QuoteSealer::new(&config, &*ids).map_err(Fault::internal)?;
+    let desk = Desk::start(&db, &config);
+    let keys = KeyRing::new(db.clone(), clock, &config);
+    let mirror = CatalogMirror::new(keys.clone(), Duration::from_secs(config.ship_within_s));
+    let progress = FulfillmentProgress::new(config.return_window());
+    let (consumer, sweep) = (config.consumer.clone(), config.sweep.clone());
+    let completion = tasks::Completion::new(db.clone(), &config);
+    let made = Made { desk, ids, sealer, keys, fulfillment: fulfillment.clone(), drain: drain.clone() };
+    let api = Api::new(db.clone(), config, made);
+    let follow_catalog = follow::catalog(db.clone(), catalog, mirror, consumer.clone(), drain.clone());
+    let follow_fulfillment = follow::fulfillment(db.clone(), fulfillment, progress, consumer, drain.clone());
+    let sweeper = ::store::feed::Sweeper::new(db.clone(), sweep);
+    let parts = Parts::new(NAME, move |routes| api.add_to(routes))
+        .task("catalog-feed", follow_catalog)
+        .task("fulfillment-feed", follow_fulfillment)
+        .task("complete-orders", completion.run(drain.clone()))
+        .task("sweep", sweeper.run(drain))
+        .ready_when("database", move || {
+            let db = db.clone();
+            async move { Ok(db.ping().await?) }
+        });
+    Ok(parts)
 }

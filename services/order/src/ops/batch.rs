@@ -19,11 +19,10 @@ pub(super) use load::look;
 use std::sync::Arc;
 
 use ::store::{Engine, Tx};
-use contracts::order::v1::OrderChange;
 use kit::errors::Fault;
 
 use super::desk::Request;
-use crate::events;
+use crate::events::{self, OrderChange};
 use crate::model::book::{Book, Event, Happening};
 use crate::model::command::{Command, Verdict};
 use crate::model::fold::fold;

@@ -1,6 +1,7 @@
 //! What can be done, one family of steps in each file.
 
 pub mod batch;
+pub mod cancel;
 pub mod contact;
 pub mod desk;
 pub mod drops;

@@ -150,3 +150,19 @@ impl Operation for CompleteOrders {
         Ok(completed)
     }
 }
+
+/// Whether the return window of any order has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyToComplete;
+
+impl Operation for AnyToComplete {
+    type Output = bool;
+
+    fn name(&self) -> &'static str {
+        "order.any_to_complete"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        Ok(!orders_to_complete(tx, 1).await?.is_empty())
+    }
+}

@@ -20,6 +20,12 @@ use contracts::id::{Id, Kind};
 use contracts::money::Currency;
 use kit::errors::Fault;
 
+static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/postgres");
+static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// The tables of this service.
+pub const MIGRATIONS: ::store::Migrations = ::store::Migrations { postgres: &POSTGRES, sqlite: &SQLITE };
+
 /// A column of rows, for `bulk!`.
 pub(crate) fn column<'a, T, C>(rows: &'a [T], cell: impl Fn(&'a T) -> C) -> Vec<C> {
     rows.iter().map(cell).collect()

@@ -1,0 +1,53 @@
+//! Background work that belongs to no call.
+
+use std::time::Duration;
+
+use ::store::Db;
+use kit::caller::Caller;
+use kit::errors::Fault;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::ops::progress::{AnyToComplete, CompleteOrders};
+
+/// Completes orders when their return window has ended.
+pub struct Completion {
+    db: Db,
+    caller: Caller,
+    interval: Duration,
+    orders_max: i64,
+}
+
+impl Completion {
+    /// On `db`, with the rhythm and the limits of `config`.
+    pub fn new(db: Db, config: &Config) -> Self {
+        Completion {
+            db,
+            caller: Caller::system("complete-orders"),
+            interval: config.sweep_interval(),
+            orders_max: i64::try_from(config.sweep_orders_max).unwrap_or(i64::MAX).max(1),
+        }
+    }
+
+    /// Completes until `drain`.
+    pub async fn run(self, drain: CancellationToken) {
+        while !drain.is_cancelled() {
+            if let Err(fault) = self.turn(&drain).await {
+                tracing::warn!(error = %fault.chain(), "completing orders failed, the next turn tries again");
+            }
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+    }
+
+    async fn turn(&self, drain: &CancellationToken) -> Result<(), Fault> {
+        // Nearly always there is nothing to do, and looking takes no writer.
+        while !drain.is_cancelled() && self.db.read(&self.caller, AnyToComplete).await? {
+            self.db.execute(&self.caller, CompleteOrders { orders_max: self.orders_max }).await?;
+        }
+        Ok(())
+    }
+}
