@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::environment::{User, programs, server_user};
+use crate::environment::{User, programs, server_user, skip_postgres};
 use crate::wait::eventually;
 
 /// How long starting may take on a busy machine.
@@ -92,6 +92,16 @@ impl PrivatePostgres {
         };
         server.launch()?;
         Ok(server)
+    }
+
+    /// The same for a test that is skipped where the programs are missing, which is then said. They are
+    /// needed even where `VITRINE_TEST_POSTGRES` names a server: that one is not ours to kill.
+    pub fn start_or_skip(settings: Settings) -> Option<Self> {
+        if programs().is_none() {
+            skip_postgres("no postgres and initdb on PATH or under /usr/lib/postgresql/*/bin");
+            return None;
+        }
+        Some(Self::start(settings).expect("a private PostgreSQL that starts"))
     }
 
     /// Where to connect to one of its databases; `postgres` is always there.

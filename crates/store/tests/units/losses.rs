@@ -101,10 +101,7 @@ struct Remote {
 impl Remote {
     /// None when there is no PostgreSQL, which the other tests say.
     async fn start(settings: Settings, change: fn(&mut DbConfig)) -> Option<Remote> {
-        if !testkit::engines().contains(&Engine::Postgres) {
-            return None;
-        }
-        let server = PrivatePostgres::start(settings).expect("a server");
+        let server = PrivatePostgres::start_or_skip(settings)?;
         let proxy = Proxy::start(server.socket()).await.expect("a proxy");
         let mut config = DbConfig::at(proxy.url("vitrine", "postgres"));
         config.backoff_ms = 1;
