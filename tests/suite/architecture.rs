@@ -8,16 +8,29 @@ use std::process::Command;
 use serde_json::Value;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the workspace")
+        .to_path_buf()
 }
 
 fn metadata() -> Value {
     let out = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     serde_json::from_slice(&out.stdout).expect("cargo metadata is JSON")
 }
 
@@ -58,13 +71,31 @@ fn dependencies_point_one_way() {
         ("room", service),
         ("order", service),
         ("fulfillment", service),
-        ("vitrine", &["contracts", "kit", "store", "catalog", "room", "order", "fulfillment"]),
+        (
+            "vitrine",
+            &[
+                "contracts",
+                "kit",
+                "store",
+                "catalog",
+                "room",
+                "order",
+                "fulfillment",
+            ],
+        ),
         ("tests", &[]),
     ];
-    assert_eq!(names, allowed.iter().map(|(n, _)| (*n).to_owned()).collect(), "every member has its place");
+    assert_eq!(
+        names,
+        allowed.iter().map(|(n, _)| (*n).to_owned()).collect(),
+        "every member has its place"
+    );
     for (name, may) in allowed {
         for dependency in inner_dependencies(packages[*name], &names) {
-            assert!(may.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
+            assert!(
+                may.contains(&dependency.as_str()),
+                "{name} must not depend on {dependency}"
+            );
         }
     }
 }
@@ -84,9 +115,16 @@ fn libraries_stay_where_they_belong() {
             assert!(!direct.contains("sqlx"), "{name} must not know SQL");
         }
         for banned in ["openssl", "ring", "native-tls"] {
-            assert!(!direct.contains(banned), "{name} must not use {banned}: there is one crypto provider");
+            assert!(
+                !direct.contains(banned),
+                "{name} must not use {banned}: there is one crypto provider"
+            );
         }
-        assert_eq!(package["features"].as_object().map(|f| f.len()), Some(0), "{name}: no cargo features for business");
+        assert_eq!(
+            package["features"].as_object().map(|f| f.len()),
+            Some(0),
+            "{name}: no cargo features for business"
+        );
     }
 }
 
@@ -96,7 +134,11 @@ fn there_is_one_binary() {
     let binaries: Vec<String> = packages(&metadata)
         .values()
         .flat_map(|p| p["targets"].as_array().expect("targets").clone())
-        .filter(|t| t["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == "bin")))
+        .filter(|t| {
+            t["kind"]
+                .as_array()
+                .is_some_and(|k| k.iter().any(|k| k == "bin"))
+        })
         .map(|t| t["name"].as_str().unwrap_or_default().to_owned())
         .collect();
     assert_eq!(binaries, ["vitrine"]);
@@ -111,21 +153,34 @@ struct Source {
 impl Source {
     /// Code that only tests use.
     fn is_test(&self) -> bool {
-        let in_tests = self.path.split('/').any(|part| part == "tests" || part == "examples" || part == "benches");
+        let in_tests = self
+            .path
+            .split('/')
+            .any(|part| part == "tests" || part == "examples" || part == "benches");
         let named = self.path.ends_with("tests.rs") || self.path.ends_with("_test.rs");
         in_tests || named || self.path.starts_with("crates/testkit/")
     }
 
     /// The lines that run in production, without comments: everything before a trailing `mod tests`.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let cut = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
-        self.text[..cut].lines().enumerate().map(|(n, l)| (n + 1, l)).filter(|(_, l)| !l.trim_start().starts_with("//"))
+        let cut = self
+            .text
+            .find("#[cfg(test)]\nmod tests {")
+            .unwrap_or(self.text.len());
+        self.text[..cut]
+            .lines()
+            .enumerate()
+            .map(|(n, l)| (n + 1, l))
+            .filter(|(_, l)| !l.trim_start().starts_with("//"))
     }
 }
 
 fn sources() -> Vec<Source> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "services", "tests"].iter().map(|d| root().join(d)).collect();
+    let mut folders: Vec<PathBuf> = ["crates", "services", "tests"]
+        .iter()
+        .map(|d| root().join(d))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a readable folder") {
             let path = entry.expect("an entry").path();
@@ -134,7 +189,11 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let relative = path.strip_prefix(root()).expect("inside the workspace");
                 found.push(Source {
-                    path: relative.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/"),
+                    path: relative
+                        .components()
+                        .map(|c| c.as_os_str().to_string_lossy())
+                        .collect::<Vec<_>>()
+                        .join("/"),
                     text: fs::read_to_string(&path).expect("a readable file"),
                 });
             }
@@ -147,7 +206,10 @@ fn sources() -> Vec<Source> {
 /// Every production line that holds one of the words must be in a file that passes.
 fn only_in(words: &[&str], why: &str, passes: impl Fn(&str) -> bool) {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|s| !s.is_test() && !passes(&s.path)) {
+    for source in sources()
+        .iter()
+        .filter(|s| !s.is_test() && !passes(&s.path))
+    {
         for (n, line) in source.code() {
             if let Some(word) = words.iter().find(|w| line.contains(**w)) {
                 wrong.push(format!("{}:{n}: {word}", source.path));
@@ -158,7 +220,9 @@ fn only_in(words: &[&str], why: &str, passes: impl Fn(&str) -> bool) {
 }
 
 fn is_service(path: &str) -> bool {
-    ["catalog", "room", "order", "fulfillment"].iter().any(|s| path.starts_with(&format!("services/{s}/")))
+    ["catalog", "room", "order", "fulfillment"]
+        .iter()
+        .any(|s| path.starts_with(&format!("services/{s}/")))
 }
 
 fn inside(path: &str, part: &str) -> bool {
@@ -167,60 +231,96 @@ fn inside(path: &str, part: &str) -> bool {
 
 #[test]
 fn status_is_only_named_at_the_edge() {
-    only_in(&["tonic::Status", "tonic::{Request, Response, Status}"], "tonic::Status belongs to kit and rpc/", |path| {
-        path.starts_with("crates/kit/") || path.starts_with("services/vitrine/") || inside(path, "rpc")
-    });
+    only_in(
+        &["tonic::Status", "tonic::{Request, Response, Status}"],
+        "tonic::Status belongs to kit and rpc/",
+        |path| {
+            path.starts_with("crates/kit/")
+                || path.starts_with("services/vitrine/")
+                || inside(path, "rpc")
+        },
+    );
 }
 
 #[test]
 fn sql_is_only_written_in_the_store() {
-    only_in(&["sqlx::", "use sqlx"], "sqlx belongs to store and services/*/src/store/", |path| {
-        path.starts_with("crates/store/") || inside(path, "store")
-    });
-    only_in(&["sql!(", "bulk!("], "SQL belongs to store and services/*/src/store/", |path| {
-        path.starts_with("crates/store/") || inside(path, "store")
-    });
+    only_in(
+        &["sqlx::", "use sqlx"],
+        "sqlx belongs to store and services/*/src/store/",
+        |path| path.starts_with("crates/store/") || inside(path, "store"),
+    );
+    only_in(
+        &["sql!(", "bulk!("],
+        "SQL belongs to store and services/*/src/store/",
+        |path| path.starts_with("crates/store/") || inside(path, "store"),
+    );
 }
 
 #[test]
 fn generated_messages_stop_at_the_edge() {
-    let areas = ["contracts::catalog::", "contracts::room::", "contracts::order::", "contracts::fulfillment::"];
-    only_in(&areas, "generated messages belong to rpc/ and events.rs", |path| {
-        !is_service(path) || inside(path, "rpc") || inside(path, "events")
-    });
+    let areas = [
+        "contracts::catalog::",
+        "contracts::room::",
+        "contracts::order::",
+        "contracts::fulfillment::",
+    ];
+    only_in(
+        &areas,
+        "generated messages belong to rpc/ and events.rs",
+        |path| !is_service(path) || inside(path, "rpc") || inside(path, "events"),
+    );
 }
 
 #[test]
 fn models_are_plain() {
-    let words = ["async fn", ".await", "tonic::", "sqlx::", "prost::", "::v1::"];
+    let words = [
+        "async fn", ".await", "tonic::", "sqlx::", "prost::", "::v1::",
+    ];
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|s| is_service(&s.path) && s.path.contains("/src/model/")) {
+    for source in sources()
+        .iter()
+        .filter(|s| is_service(&s.path) && s.path.contains("/src/model/"))
+    {
         for (n, line) in source.code() {
             if let Some(word) = words.iter().find(|w| line.contains(**w)) {
                 wrong.push(format!("{}:{n}: {word}", source.path));
             }
         }
     }
-    assert!(wrong.is_empty(), "a model has no async, no SQL, no gRPC and no generated message:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "a model has no async, no SQL, no gRPC and no generated message:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn nothing_is_left_undone_or_skipped() {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|s| !s.path.ends_with("suite/architecture.rs")) {
+    for source in sources()
+        .iter()
+        .filter(|s| !s.path.ends_with("suite/architecture.rs"))
+    {
         for (n, line) in source.text.lines().enumerate() {
             let line = line.trim_start();
             if line.starts_with("//") {
                 continue;
             }
-            let undone = ["todo!(", "unimplemented!(", "#[ignore"].iter().any(|w| line.contains(w));
-            let sleeps = source.is_test() && (line.contains("thread::sleep(") || line.contains("time::sleep("));
+            let undone = ["todo!(", "unimplemented!(", "#[ignore"]
+                .iter()
+                .any(|w| line.contains(w));
+            let sleeps = source.is_test()
+                && (line.contains("thread::sleep(") || line.contains("time::sleep("));
             if undone || sleeps {
                 wrong.push(format!("{}:{}: {line}", source.path, n + 1));
             }
         }
     }
-    assert!(wrong.is_empty(), "unfinished, ignored or sleeping:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "unfinished, ignored or sleeping:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -232,16 +332,31 @@ fn files_hold_one_thing() {
         .filter(|(lines, _)| *lines > 550)
         .map(|(lines, path)| format!("{path}: {lines} lines"))
         .collect();
-    assert!(long.is_empty(), "files of more than about 500 lines hold more than one thing:\n{}", long.join("\n"));
+    assert!(
+        long.is_empty(),
+        "files of more than about 500 lines hold more than one thing:\n{}",
+        long.join("\n")
+    );
 }
 
 #[test]
 fn both_engines_have_the_same_migrations() {
-    for home in ["crates/store", "services/catalog", "services/room", "services/order", "services/fulfillment"] {
+    for home in [
+        "crates/store",
+        "services/catalog",
+        "services/room",
+        "services/order",
+        "services/fulfillment",
+    ] {
         let names = |engine: &str| -> BTreeSet<String> {
             fs::read_dir(root().join(home).join("migrations").join(engine))
                 .unwrap_or_else(|e| panic!("{home}/migrations/{engine}: {e}"))
-                .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+                .map(|e| {
+                    e.expect("an entry")
+                        .file_name()
+                        .to_string_lossy()
+                        .into_owned()
+                })
                 .collect()
         };
         assert!(!names("sqlite").is_empty(), "{home} has tables");
@@ -252,7 +367,13 @@ fn both_engines_have_the_same_migrations() {
 #[test]
 fn the_direct_calls_are_banned() {
     let clippy = fs::read_to_string(root().join("clippy.toml")).expect("clippy.toml");
-    for ban in ["std::time::SystemTime::now", "std::time::Instant::now", "std::env::var", "tokio::spawn", "sqlx::Pool::begin"] {
+    for ban in [
+        "std::time::SystemTime::now",
+        "std::time::Instant::now",
+        "std::env::var",
+        "tokio::spawn",
+        "sqlx::Pool::begin",
+    ] {
         assert!(clippy.contains(ban), "clippy.toml must ban {ban}");
     }
 }

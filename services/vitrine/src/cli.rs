@@ -10,8 +10,17 @@ use crate::{demo, migrate, probe, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
-#[command(name = "vitrine", version, about, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Start here:\n  vitrine demo     one evening of live commerce, played and checked in under a minute\n  vitrine serve    the whole suite in one process, on SQLite files in ./vitrine-data")]
+#[command(
+    name = "vitrine",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Start here:\n  vitrine demo     one evening of live commerce, played and checked in under a minute\n  vitrine serve    the whole suite in one process, on SQLite files in ./vitrine-data"
+)]
 pub struct Cli {
     /// Configuration file (TOML). Environment variables VITRINE__SECTION__KEY and flags come after it.
     #[arg(long, global = true, value_name = "FILE")]
@@ -60,7 +69,12 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Service; 4] = [Service::Catalog, Service::Room, Service::Order, Service::Fulfillment];
+    pub const ALL: [Service; 4] = [
+        Service::Catalog,
+        Service::Room,
+        Service::Order,
+        Service::Fulfillment,
+    ];
 
     /// As written on the command line and in configuration.
     pub fn name(self) -> &'static str {
@@ -81,9 +95,10 @@ struct DemoArgs {
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Play against a running suite, such as http://127.0.0.1:7700, with the keys of its data folder.
-    #[arg(long, value_name = "URL")]
-    connect: Option<String>,
+    /// Play against a running suite, such as http://127.0.0.1:7700, with the keys of its data folder; where its
+    /// services run apart, once for each: --connect order=http://127.0.0.1:7720.
+    #[arg(long, value_name = "[SERVICE=]URL")]
+    connect: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -126,7 +141,9 @@ impl Cli {
                 demo::command(config, args.seed, args.report, args.connect).await
             }
             Command::Serve(args) => serve::run(config, args.services).await,
-            Command::Migrate { services } => migrate::run(&config, &services).await.map(|()| ExitCode::SUCCESS),
+            Command::Migrate { services } => migrate::run(&config, &services)
+                .await
+                .map(|()| ExitCode::SUCCESS),
             Command::Config => match kit::config::render(&config) {
                 Ok(text) => {
                     print!("{text}");
@@ -135,7 +152,9 @@ impl Cli {
                 Err(error) => Err(error.into()),
             },
             Command::Token(args) => token::run(&config, &args).map(|()| ExitCode::SUCCESS),
-            Command::Probe(args) => probe::run(&config, args.address, args.service, args.wait).await,
+            Command::Probe(args) => {
+                probe::run(&config, args.address, args.service, args.wait).await
+            }
         };
         done.unwrap_or_else(|error| {
             eprintln!("error: {error:#}");
@@ -148,7 +167,12 @@ impl Cli {
             Command::Serve(args) => (args.listen.clone(), args.admin.clone()),
             _ => (None, None),
         };
-        let flags = Flags { data_dir: self.data_dir.clone(), listen, admin, set: self.overrides.clone() };
+        let flags = Flags {
+            data_dir: self.data_dir.clone(),
+            listen,
+            admin,
+            set: self.overrides.clone(),
+        };
         VitrineConfig::load(self.config.as_deref(), &kit::config::Env::process(), &flags)
     }
 }

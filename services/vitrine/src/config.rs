@@ -21,8 +21,6 @@ use crate::cli::Service;
 pub struct VitrineConfig {
     /// Folder for the SQLite files and the development keys of an embedded suite.
     pub data_dir: PathBuf,
-    /// Where gRPC listens.
-    pub listen: SocketAddr,
     /// Whether tokens that `vitrine token` mints with the data folder's development key are accepted. For a
     /// laptop, never for production.
     pub development_tokens: bool,
@@ -32,7 +30,7 @@ pub struct VitrineConfig {
     pub migrate_on_start: MigrateOnStart,
     /// Who may call.
     pub auth: AuthConfig,
-    /// Limits of the gRPC server.
+    /// Where gRPC listens, and the limits of the server.
     pub server: ServerConfig,
     /// The plaintext port for probes and metrics.
     pub admin: AdminConfig,
@@ -124,14 +122,23 @@ impl Default for VitrineConfig {
     fn default() -> Self {
         VitrineConfig {
             data_dir: PathBuf::from("vitrine-data"),
-            listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
             development_tokens: true,
             reflection: true,
             migrate_on_start: MigrateOnStart::Embedded,
             auth: AuthConfig::default(),
-            server: ServerConfig::default(),
-            admin: AdminConfig { address: SocketAddr::from(([127, 0, 0, 1], 7701)), ..AdminConfig::default() },
-            telemetry: TelemetryConfig::default(),
+            server: ServerConfig {
+                address: SocketAddr::from(([127, 0, 0, 1], 7700)),
+                ..ServerConfig::default()
+            },
+            admin: AdminConfig {
+                address: SocketAddr::from(([127, 0, 0, 1], 7701)),
+                ..AdminConfig::default()
+            },
+            // The SDK tells of its own set-up as information, which is none to whoever runs the suite.
+            telemetry: TelemetryConfig {
+                log_level: "info,opentelemetry=warn".into(),
+                ..TelemetryConfig::default()
+            },
             drain: DrainConfig::default(),
             database: Databases::default(),
             peers: Peers::default(),
@@ -158,11 +165,18 @@ pub struct Flags {
 
 impl VitrineConfig {
     /// The configuration from all its sources.
-    pub fn load(file: Option<&Path>, env: &Env, flags: &Flags) -> Result<VitrineConfig, ConfigError> {
+    pub fn load(
+        file: Option<&Path>,
+        env: &Env,
+        flags: &Flags,
+    ) -> Result<VitrineConfig, ConfigError> {
         let mut overrides = Vec::new();
         let named = [
-            ("data_dir", flags.data_dir.as_ref().map(|p| p.display().to_string())),
-            ("listen", flags.listen.clone()),
+            (
+                "data_dir",
+                flags.data_dir.as_ref().map(|p| p.display().to_string()),
+            ),
+            ("server.address", flags.listen.clone()),
             ("admin.address", flags.admin.clone()),
         ];
         for (key, value) in named {
@@ -203,14 +217,20 @@ mod tests {
     use super::*;
 
     fn load(set: &[&str]) -> Result<VitrineConfig, String> {
-        let flags = Flags { set: set.iter().map(|s| (*s).to_owned()).collect(), ..Flags::default() };
+        let flags = Flags {
+            set: set.iter().map(|s| (*s).to_owned()).collect(),
+            ..Flags::default()
+        };
         VitrineConfig::load(None, &Env::empty(), &flags).map_err(|e| e.to_string())
     }
 
     #[test]
     fn embedded_is_only_a_mapping_of_config() {
         let config = load(&["data_dir=/data"]).expect("good configuration");
-        assert_eq!(config.database_of(Service::Order).url, "sqlite:/data/order.db");
+        assert_eq!(
+            config.database_of(Service::Order).url,
+            "sqlite:/data/order.db"
+        );
         assert!(config.migrates(&config.database_of(Service::Order)));
         let config = load(&["database.order.url=postgres://u:p@h/d"]).expect("good configuration");
         let database = config.database_of(Service::Order);
@@ -227,6 +247,7 @@ mod tests {
     #[test]
     fn what_is_printed_can_be_read_back() {
         let text = kit::config::render(&VitrineConfig::default()).expect("configuration renders");
-        toml::from_str::<VitrineConfig>(&text).expect("the rendered configuration is configuration");
+        toml::from_str::<VitrineConfig>(&text)
+            .expect("the rendered configuration is configuration");
     }
 }

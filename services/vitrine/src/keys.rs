@@ -14,12 +14,17 @@ use crate::config::VitrineConfig;
 pub const DEVELOPMENT_ISSUER: &str = "vitrine-development";
 
 /// Whom development tokens may speak for.
-pub const DEVELOPMENT_AUDIENCES: [Audience; 3] = [Audience::Partner, Audience::Retailer, Audience::Viewer];
+pub const DEVELOPMENT_AUDIENCES: [Audience; 3] =
+    [Audience::Partner, Audience::Retailer, Audience::Viewer];
 
 fn key(config: &VitrineConfig, name: &str) -> anyhow::Result<SigningKey> {
     let folder = config.data_dir.join("keys");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("the folder {} could not be made: choose another with --data-dir", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| {
+        format!(
+            "the folder {} could not be made: choose another with --data-dir",
+            folder.display()
+        )
+    })?;
     Ok(SigningKey::load_or_create(&folder.join(name))?)
 }
 
@@ -47,7 +52,11 @@ pub fn folder(config: &VitrineConfig) -> PathBuf {
 }
 
 /// Mints development tokens.
-pub fn development_signer(config: &VitrineConfig, clock: SharedClock, ids: SharedIds) -> anyhow::Result<TokenSigner> {
+pub fn development_signer(
+    config: &VitrineConfig,
+    clock: SharedClock,
+    ids: SharedIds,
+) -> anyhow::Result<TokenSigner> {
     Ok(TokenSigner::new(development(config)?, &config.auth, clock, ids).named(DEVELOPMENT_ISSUER))
 }
 

@@ -21,33 +21,57 @@ pub fn migrations(service: Service) -> Migrations {
 }
 
 /// Opens a service's database; a SQLite file's folder is made when it is missing.
-pub async fn open(config: &VitrineConfig, service: Service, clock: &SharedClock, ids: &kit::ids::SharedIds) -> anyhow::Result<Db> {
+pub async fn open(
+    config: &VitrineConfig,
+    service: Service,
+    clock: &SharedClock,
+    ids: &kit::ids::SharedIds,
+) -> anyhow::Result<Db> {
     let database = config.database_of(service);
     if database.url.starts_with("sqlite:") {
         std::fs::create_dir_all(&config.data_dir).with_context(|| {
-            format!("the folder {} could not be made: choose another with --data-dir", config.data_dir.display())
+            format!(
+                "the folder {} could not be made: choose another with --data-dir",
+                config.data_dir.display()
+            )
         })?;
     }
     Db::open(&database, service.name(), clock.clone(), ids.clone())
         .await
-        .with_context(|| format!("the database of {} could not be opened: check database.{}.url", service.name(), service.name()))
+        .with_context(|| {
+            format!(
+                "the database of {} could not be opened: check database.{}.url",
+                service.name(),
+                service.name()
+            )
+        })
 }
 
 /// Migrates the services named, or all.
 pub async fn run(config: &VitrineConfig, services: &[Service]) -> anyhow::Result<()> {
-    let services = if services.is_empty() { &Service::ALL[..] } else { services };
+    let services = if services.is_empty() {
+        &Service::ALL[..]
+    } else {
+        services
+    };
     let clock: SharedClock = Arc::new(SystemClock);
     let ids: kit::ids::SharedIds = Arc::new(SystemIds::new(clock.clone()));
     for &service in services {
         let db = open(config, service, &clock, &ids).await?;
         let migrations = migrations(service);
-        let pending = db
-            .pending(&migrations)
-            .await
-            .with_context(|| format!("the database of {} could not be read: check database.{}.url", service.name(), service.name()))?;
-        db.migrate(&migrations)
-            .await
-            .with_context(|| format!("the database of {} could not be migrated; nothing was half done", service.name()))?;
+        let pending = db.pending(&migrations).await.with_context(|| {
+            format!(
+                "the database of {} could not be read: check database.{}.url",
+                service.name(),
+                service.name()
+            )
+        })?;
+        db.migrate(&migrations).await.with_context(|| {
+            format!(
+                "the database of {} could not be migrated; nothing was half done",
+                service.name()
+            )
+        })?;
         match pending.len() {
             0 => println!("{:<12} up to date", service.name()),
             n => println!("{:<12} {n} applied: {}", service.name(), pending.join(", ")),

@@ -12,9 +12,18 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::config::VitrineConfig;
 
 /// Asks, until it is ready or the time is over.
-pub async fn run(config: &VitrineConfig, address: Option<String>, service: Option<String>, wait_s: u64) -> anyhow::Result<ExitCode> {
+pub async fn run(
+    config: &VitrineConfig,
+    address: Option<String>,
+    service: Option<String>,
+    wait_s: u64,
+) -> anyhow::Result<ExitCode> {
     let address = address.unwrap_or_else(|| config.admin.address.to_string());
-    let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+    let uri = if address.contains("://") {
+        address.clone()
+    } else {
+        format!("http://{address}")
+    };
     let endpoint = Endpoint::from_shared(uri)
         .with_context(|| format!("{address} is not an address: write it like 127.0.0.1:7701"))?
         .connect_timeout(Duration::from_secs(2))
@@ -26,7 +35,9 @@ pub async fn run(config: &VitrineConfig, address: Option<String>, service: Optio
                 format!("nothing answers at {address}: is the suite running, and is this its admin port?")
             })?;
             HealthClient::new(channel)
-                .check(HealthCheckRequest { service: service.clone() })
+                .check(HealthCheckRequest {
+                    service: service.clone(),
+                })
                 .await
                 .map_err(|status| match status.code() {
                     tonic::Code::NotFound => format!("no service is called {service:?} there"),

@@ -25,12 +25,23 @@ pub async fn run(mut config: VitrineConfig, services: Vec<Service>) -> anyhow::R
     };
     let telemetry = telemetry::init(&config.telemetry, &name)?;
     let lifecycle = Lifecycle::new();
-    lifecycle.handle_signals().context("signals cannot be handled")?;
-    let suite = Suite::start(&config, &services, lifecycle.clone(), telemetry.registry(), Metrics::global()).await?;
+    lifecycle
+        .handle_signals()
+        .context("signals cannot be handled")?;
+    let suite = Suite::start(
+        &config,
+        &services,
+        lifecycle.clone(),
+        telemetry.registry(),
+        Metrics::global(),
+    )
+    .await?;
     announce(&config, &suite, embedded);
     let cause = lifecycle.wait_for_shutdown().await;
     tracing::info!(%cause, "stopping");
-    let report = lifecycle.drain_with(&config.drain, |bound| telemetry.flush(bound)).await;
+    let report = lifecycle
+        .drain_with(&config.drain, |bound| telemetry.flush(bound))
+        .await;
     suite.close().await;
     if !report.is_clean() {
         eprintln!("stopped: {report}");
@@ -41,7 +52,10 @@ pub async fn run(mut config: VitrineConfig, services: Vec<Service>) -> anyhow::R
 /// Addresses and one command that works when pasted.
 fn announce(config: &VitrineConfig, suite: &Suite, embedded: bool) {
     println!("gRPC         http://{}", suite.address);
-    println!("admin        http://{}  (/readyz, /metrics, gRPC health)", suite.admin_address);
+    println!(
+        "admin        http://{}  (/readyz, /metrics, gRPC health)",
+        suite.admin_address
+    );
     if embedded {
         println!("data         {}", config.data_dir.display());
     }
@@ -52,27 +66,40 @@ fn announce(config: &VitrineConfig, suite: &Suite, embedded: bool) {
 }
 
 fn try_it(config: &VitrineConfig, suite: &Suite) -> String {
-    let program = std::env::current_exe().map_or_else(|_| "vitrine".to_owned(), |path| quoted(&path));
-    let data = std::path::absolute(&config.data_dir).map_or_else(|_| quoted(&config.data_dir), |path| quoted(&path));
+    let program =
+        std::env::current_exe().map_or_else(|_| "vitrine".to_owned(), |path| quoted(&path));
+    let data = std::path::absolute(&config.data_dir)
+        .map_or_else(|_| quoted(&config.data_dir), |path| quoted(&path));
     if on_path("buf") && config.reflection {
         format!(
             "buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer $({program} token retailer --data-dir {data})\" -d '{{}}' http://{}/vitrine.catalog.v1.PartnerService/ListPartners",
             suite.address
         )
     } else {
-        format!("{program} demo --connect http://{} --data-dir {data}", suite.address)
+        format!(
+            "{program} demo --connect http://{} --data-dir {data}",
+            suite.address
+        )
     }
 }
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c));
+    if plain {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 fn on_path(program: &str) -> bool {
-    env_var("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    env_var("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use kit::lifecycle::Lifecycle;
 use kit::parts::Parts;
 use kit::server::HardenedServer;
 use kit::telemetry::Metrics;
-use kit::wire::{LateWire, Wire};
+use kit::wire::Wire;
 use store::Db;
 use tonic::service::Routes;
 
@@ -26,8 +26,14 @@ use crate::config::VitrineConfig;
 use crate::{keys, migrate};
 
 /// The scopes that services need of one another.
-const SERVICE_SCOPES: [&str; 6] =
-    ["catalog.read", "room.read", "order.read", "fulfillment.read", "fulfillment.write", "feed.read"];
+const SERVICE_SCOPES: [&str; 6] = [
+    "catalog.read",
+    "room.read",
+    "order.read",
+    "fulfillment.read",
+    "fulfillment.write",
+    "feed.read",
+];
 
 /// A running process of the suite.
 pub struct Suite {
@@ -60,11 +66,15 @@ impl Suite {
         registry: prometheus::Registry,
         metrics: Metrics,
     ) -> anyhow::Result<Suite> {
-        let services = if services.is_empty() { &Service::ALL[..] } else { services };
+        let services = if services.is_empty() {
+            &Service::ALL[..]
+        } else {
+            services
+        };
         // The ports first: that they are taken is the commonest mistake, and nothing is done yet.
-        let server = HardenedServer::bind(config.listen, config.server.clone())
+        let server = HardenedServer::bind(&config.server)
             .await
-            .with_context(|| format!("cannot listen on {}: is another suite running? Choose another address with --listen", config.listen))?;
+            .context("choose another address with --listen, or stop what listens there")?;
         let admin = Admin::bind(&config.admin)
             .await
             .context("choose another address with --admin, or stop what listens there")?;
@@ -73,28 +83,65 @@ impl Suite {
         let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
         let own_key = keys::own(config)?;
         let signer = TokenSigner::new(own_key.clone(), &config.auth, clock.clone(), ids.clone());
-        let common = Common { clock: clock.clone(), ids: ids.clone(), signer, own_key, lifecycle: lifecycle.clone() };
+        let common = Common {
+            clock: clock.clone(),
+            ids: ids.clone(),
+            signer,
+            own_key,
+            lifecycle: lifecycle.clone(),
+        };
         let databases = databases(config, services, &common).await?;
         let (late, local) = Wire::late();
-        let wires = Wires { config, services, local, common: &common };
+        let wires = Wires {
+            config,
+            services,
+            local,
+            common: &common,
+        };
         let mut builder = Routes::builder();
+        let mut assembled = Vec::new();
         for &service in services {
-            let mut parts = assemble(config, service, databases[&service].clone(), &common, &wires).await?;
+            let mut parts = assemble(
+                config,
+                service,
+                databases[&service].clone(),
+                &common,
+                &wires,
+            )
+            .await?;
             (std::mem::replace(&mut parts.routes, Box::new(|_| {})))(&mut builder);
-            lifecycle.adopt(&mut parts);
+            assembled.push(parts);
         }
         let health = health_names(&policies, services);
-        builder.add_service(kit::admin::health_service(&lifecycle, health.clone(), &config.admin));
+        builder.add_service(kit::admin::health_service(
+            &lifecycle,
+            health.clone(),
+            &config.admin,
+        ));
         if config.reflection {
             kit::admin::add_reflection(&mut builder, &contracts::reflection_sets())?;
         }
         let deps = layer_deps(config, &common, policies, metrics)?;
         let front = layered(builder.routes(), &deps);
-        LateWire::set(late, Wire::local(front.clone()));
+        late.tie(Wire::local(front.clone()));
+        // Only now: background work calls the other services at once.
+        for mut parts in assembled {
+            lifecycle.adopt(&mut parts);
+        }
         let address = server.local_addr();
-        lifecycle.spawn("grpc", server.serve(front, lifecycle.clone()));
-        let admin = admin.serve(AdminState { lifecycle: lifecycle.clone(), registry, health })?;
-        Ok(Suite { address, admin_address: admin.local_addr(), lifecycle, databases: databases.into_values().collect(), admin })
+        lifecycle.spawn("grpc", server.serve(front, &lifecycle));
+        let admin = admin.serve(AdminState {
+            lifecycle: lifecycle.clone(),
+            registry,
+            health,
+        })?;
+        Ok(Suite {
+            address,
+            admin_address: admin.local_addr(),
+            lifecycle,
+            databases: databases.into_values().collect(),
+            admin,
+        })
     }
 
     /// Drains, closes the databases and lets go of the admin port.
@@ -116,17 +163,26 @@ impl Suite {
 fn policies() -> anyhow::Result<Policies> {
     Policies::load().map_err(|errors| {
         let list: Vec<String> = errors.iter().map(|e| format!("  {e}")).collect();
-        anyhow::anyhow!("the contracts have holes, so nothing is served:\n{}", list.join("\n"))
+        anyhow::anyhow!(
+            "the contracts have holes, so nothing is served:\n{}",
+            list.join("\n")
+        )
     })
 }
 
-fn layer_deps(config: &VitrineConfig, common: &Common, policies: Policies, metrics: Metrics) -> anyhow::Result<LayerDeps> {
+fn layer_deps(
+    config: &VitrineConfig,
+    common: &Common,
+    policies: Policies,
+    metrics: Metrics,
+) -> anyhow::Result<LayerDeps> {
     let mut auth = config.auth.clone();
     if config.development_tokens {
         auth.issuers.push(keys::development_issuer(config)?);
     }
     let own = common.signer.issuer(&[Audience::Service, Audience::Viewer]);
-    let verifier = TokenVerifier::from_config(&auth, own, common.clock.clone()).context("auth.issuers")?;
+    let verifier =
+        TokenVerifier::from_config(&auth, own, common.clock.clone()).context("auth.issuers")?;
     let mut layers = config.server.layers.clone();
     layers.open_reflection &= config.reflection;
     Ok(LayerDeps {
@@ -140,14 +196,23 @@ fn layer_deps(config: &VitrineConfig, common: &Common, policies: Policies, metri
     })
 }
 
-async fn databases(config: &VitrineConfig, services: &[Service], common: &Common) -> anyhow::Result<BTreeMap<Service, Db>> {
+async fn databases(
+    config: &VitrineConfig,
+    services: &[Service],
+    common: &Common,
+) -> anyhow::Result<BTreeMap<Service, Db>> {
     let mut databases = BTreeMap::new();
     for &service in services {
         let db = migrate::open(config, service, &common.clock, &common.ids).await?;
         if config.migrates(&config.database_of(service)) {
             db.migrate(&migrate::migrations(service))
                 .await
-                .with_context(|| format!("the tables of {} could not be brought up to date", service.name()))?;
+                .with_context(|| {
+                    format!(
+                        "the tables of {} could not be brought up to date",
+                        service.name()
+                    )
+                })?;
         } else {
             // A schema that is behind keeps the service not ready, so that a rollout waits for its migration.
             let check = db.clone();
@@ -155,7 +220,16 @@ async fn databases(config: &VitrineConfig, services: &[Service], common: &Common
                 let db = check.clone();
                 async move {
                     let pending = db.pending(&migrate::migrations(service)).await?;
-                    if pending.is_empty() { Ok(()) } else { Err(format!("run `vitrine migrate`: {} wants {}", service.name(), pending.join(", ")).into()) }
+                    if pending.is_empty() {
+                        Ok(())
+                    } else {
+                        Err(format!(
+                            "run `vitrine migrate`: {} wants {}",
+                            service.name(),
+                            pending.join(", ")
+                        )
+                        .into())
+                    }
                 }
             });
         }
@@ -168,7 +242,11 @@ async fn databases(config: &VitrineConfig, services: &[Service], common: &Common
 fn health_names(policies: &Policies, services: &[Service]) -> Vec<HealthName> {
     let mut names: BTreeMap<String, &'static str> = BTreeMap::new();
     for method in policies.methods() {
-        let owner = services.iter().find(|s| method.service.starts_with(&format!("vitrine.{}.", s.name())));
+        let owner = services.iter().find(|s| {
+            method
+                .service
+                .starts_with(&format!("vitrine.{}.", s.name()))
+        });
         if let Some(service) = owner {
             names.insert(method.service.clone(), service.name());
         }
@@ -176,7 +254,10 @@ fn health_names(policies: &Policies, services: &[Service]) -> Vec<HealthName> {
     for service in services {
         names.insert(service.name().to_owned(), service.name());
     }
-    names.into_iter().map(|(grpc, service)| HealthName::new(grpc, service)).collect()
+    names
+        .into_iter()
+        .map(|(grpc, service)| HealthName::new(grpc, service))
+        .collect()
 }
 
 /// Wires to other services: inside the process where they run here, over the network where they do not.
@@ -197,24 +278,68 @@ impl Wires<'_> {
             if address.is_empty() {
                 bail!(
                     "{} needs {}, which does not run in this process: set peers.{} to its address, such as http://{}:7700",
-                    from.name(), to.name(), to.name(), to.name()
+                    from.name(),
+                    to.name(),
+                    to.name(),
+                    to.name()
                 );
             }
-            Wire::remote(address, &self.config.peers.connection).with_context(|| format!("peers.{}", to.name()))?
+            Wire::remote(
+                address,
+                &self.config.peers.connection,
+                &self.common.clock,
+                &self.common.ids,
+            )
+            .with_context(|| format!("peers.{}", to.name()))?
         };
-        let tokens = ServiceTokens::new(self.common.signer.clone(), from.name(), &SERVICE_SCOPES, &self.config.auth);
+        let tokens = ServiceTokens::new(
+            self.common.signer.clone(),
+            from.name(),
+            &SERVICE_SCOPES,
+            &self.config.auth,
+        );
         Ok(wire.authorized(tokens))
     }
 }
 
-async fn assemble(config: &VitrineConfig, service: Service, db: Db, common: &Common, wires: &Wires<'_>) -> anyhow::Result<Parts> {
-    let Common { clock, ids, lifecycle, signer, own_key } = common;
+async fn assemble(
+    config: &VitrineConfig,
+    service: Service,
+    db: Db,
+    common: &Common,
+    wires: &Wires<'_>,
+) -> anyhow::Result<Parts> {
+    let Common {
+        clock,
+        ids,
+        lifecycle,
+        signer,
+        own_key,
+    } = common;
     let (clock, ids, lifecycle) = (clock.clone(), ids.clone(), lifecycle.clone());
     let parts = match service {
-        Service::Catalog => catalog::assemble(config.catalog.clone(), catalog::Deps { db, clock, ids, lifecycle }).await,
+        Service::Catalog => {
+            catalog::assemble(
+                config.catalog.clone(),
+                catalog::Deps {
+                    db,
+                    clock,
+                    ids,
+                    lifecycle,
+                },
+            )
+            .await
+        }
         Service::Room => {
             let catalog = wires.between(service, Service::Catalog)?;
-            let deps = room::Deps { db, clock, ids, lifecycle, catalog, signer: signer.clone() };
+            let deps = room::Deps {
+                db,
+                clock,
+                ids,
+                lifecycle,
+                catalog,
+                signer: signer.clone(),
+            };
             room::assemble(config.room.clone(), deps).await
         }
         Service::Order => {
@@ -225,11 +350,32 @@ async fn assemble(config: &VitrineConfig, service: Service, db: Db, common: &Com
                 // All replicas share the suite's key, so they honour each other's quotes, across restarts too.
                 settings.quote_secret = Secret::new(hex::encode(own_key.derive("quote")));
             }
-            order::assemble(settings, order::Deps { db, clock, ids, lifecycle, catalog, fulfillment }).await
+            order::assemble(
+                settings,
+                order::Deps {
+                    db,
+                    clock,
+                    ids,
+                    lifecycle,
+                    catalog,
+                    fulfillment,
+                },
+            )
+            .await
         }
         Service::Fulfillment => {
             let order = wires.between(service, Service::Order)?;
-            fulfillment::assemble(config.fulfillment.clone(), fulfillment::Deps { db, clock, ids, lifecycle, order }).await
+            fulfillment::assemble(
+                config.fulfillment.clone(),
+                fulfillment::Deps {
+                    db,
+                    clock,
+                    ids,
+                    lifecycle,
+                    order,
+                },
+            )
+            .await
         }
     };
     parts.with_context(|| format!("{} could not be assembled", service.name()))

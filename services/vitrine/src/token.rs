@@ -18,13 +18,29 @@ use crate::keys;
 pub const STATEMENT_TYPE: &str = "vitrine-payment+jwt";
 
 /// Every scope that partners may have.
-const PARTNER_SCOPES: [&str; 8] =
-    ["catalog.read", "catalog.write", "room.read", "order.read", "order.write", "contact.write", "fulfillment.read", "feed.read"];
+const PARTNER_SCOPES: [&str; 8] = [
+    "catalog.read",
+    "catalog.write",
+    "room.read",
+    "order.read",
+    "order.write",
+    "contact.write",
+    "fulfillment.read",
+    "feed.read",
+];
 
 /// Every scope of the retailer; roles narrow them.
 const RETAILER_SCOPES: [&str; 10] = [
-    "catalog.read", "catalog.write", "room.read", "room.write", "order.read", "order.write", "contact.read",
-    "fulfillment.read", "fulfillment.write", "feed.read",
+    "catalog.read",
+    "catalog.write",
+    "room.read",
+    "room.write",
+    "order.read",
+    "order.write",
+    "contact.read",
+    "fulfillment.read",
+    "fulfillment.write",
+    "feed.read",
 ];
 
 /// What `vitrine token` makes.
@@ -131,7 +147,7 @@ pub fn retailer_claims(subject: &str, roles: &[Role]) -> Claims {
 
 /// Claims of a partner with all scopes of partners.
 pub fn partner_claims(partner_id: &PartnerId) -> Claims {
-    Claims::partner("developer", partner_id).scopes(PARTNER_SCOPES)
+    Claims::partner(format!("app-of-{partner_id}"), partner_id).scopes(PARTNER_SCOPES)
 }
 
 /// Prints what was asked for, alone on stdout.
@@ -145,14 +161,22 @@ pub fn run(config: &VitrineConfig, args: &TokenArgs) -> anyhow::Result<()> {
     let claims = match &args.kind {
         Kind::Retailer { roles, subject } => retailer_claims(subject, roles),
         Kind::Partner { partner_id } => partner_claims(partner_id),
-        Kind::Viewer { partner, outlet, room, shopper } => {
-            Claims::viewer(partner, outlet, room, shopper.clone()).scopes(["room.view"])
-        }
+        Kind::Viewer {
+            partner,
+            outlet,
+            room,
+            shopper,
+        } => Claims::viewer(partner, outlet, room, shopper.clone()).scopes(["room.view"]),
         Kind::PaymentKey => {
             println!("{}", keys::payment(config)?.public_jwk());
             return Ok(());
         }
-        Kind::Payment { order, minor_units, currency, reference } => {
+        Kind::Payment {
+            order,
+            minor_units,
+            currency,
+            reference,
+        } => {
             let statement = serde_json::json!({
                 "order_id": order,
                 "kind": "CHARGE",
@@ -161,7 +185,14 @@ pub fn run(config: &VitrineConfig, args: &TokenArgs) -> anyhow::Result<()> {
                 "payment_reference": reference,
                 "paid_at": SystemClock.now().seconds(),
             });
-            println!("{}", jws::sign(&keys::payment(config)?, STATEMENT_TYPE, statement.to_string().as_bytes()));
+            println!(
+                "{}",
+                jws::sign(
+                    &keys::payment(config)?,
+                    STATEMENT_TYPE,
+                    statement.to_string().as_bytes()
+                )
+            );
             return Ok(());
         }
     };

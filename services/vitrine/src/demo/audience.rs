@@ -7,10 +7,9 @@ use std::time::Duration;
 use contracts::room::v1 as pb;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Bearer, Caller, Connections, retrying, told};
+use super::client::{Bearer, Caller, Connections, told};
 use super::plan::{PARTNERS, RoomPlan};
 use super::screen::{RoomTally, Tallies, count};
-use super::shopper::Surprises;
 use super::world::{World, ask};
 
 /// What one viewer saw.
@@ -28,7 +27,6 @@ pub struct Audience {
     pub connections: Connections,
     pub room: usize,
     pub tallies: Arc<Tallies>,
-    pub surprises: Arc<Surprises>,
     pub likes_sent: AtomicU64,
 }
 
@@ -38,23 +36,40 @@ impl Audience {
     }
 
     /// Watches to the end, with likes and perhaps a question. Goes on from the cursor when the stream breaks.
-    pub async fn watch(&self, partner: usize, n: usize, question: Option<&str>) -> anyhow::Result<Seen> {
+    pub async fn watch(
+        &self,
+        partner: usize,
+        n: usize,
+        question: Option<&str>,
+    ) -> anyhow::Result<Seen> {
         let room_id = self.world.rooms[self.room].room_id.clone();
-        let shopper_ref = format!("{}-viewer-{}-{}-{n}", self.world.run, self.room, PARTNERS[partner].code);
+        let shopper_ref = format!(
+            "{}-viewer-{}-{}-{n}",
+            self.world.run, self.room, PARTNERS[partner].code
+        );
         let platform = &self.world.partners[partner];
         let request = pb::CreateViewerTokenRequest {
             room_id: room_id.clone(),
             outlet_id: platform.outlet_id.clone(),
             shopper_ref: shopper_ref.clone(),
         };
-        let token = ask!("a viewer got no token", platform.caller, audience.create_viewer_token(request))?.token;
+        let token = ask!(
+            "a viewer got no token",
+            platform.caller,
+            audience.create_viewer_token(request)
+        )?
+        .token;
         let viewer = self.connections.with(&Bearer::new(&token)?);
         self.tally().viewers.fetch_add(1, Ordering::Relaxed);
         let mut seen = Seen::default();
         let mut cursor = String::new();
         let mut acted = false;
         for _ in 0..20 {
-            let request = pb::WatchRoomRequest { room_id: room_id.clone(), cursor: cursor.clone(), outlet_id: String::new() };
+            let request = pb::WatchRoomRequest {
+                room_id: room_id.clone(),
+                cursor: cursor.clone(),
+                outlet_id: String::new(),
+            };
             let mut stream = match viewer.audience().watch_room(request).await {
                 Ok(stream) => stream.into_inner(),
                 Err(status) if status.code() == tonic::Code::Unavailable => {
@@ -90,7 +105,10 @@ impl Audience {
 
     async fn act(&self, viewer: &Caller, who: &str, question: Option<&str>) -> anyhow::Result<()> {
         for nth in 0..3 {
-            let request = pb::LikeRoomRequest { request_id: format!("{who}-like-{nth}"), count: 5 };
+            let request = pb::LikeRoomRequest {
+                request_id: format!("{who}-like-{nth}"),
+                count: 5,
+            };
             ask!("a like failed", viewer, audience.like_room(request))?;
             self.likes_sent.fetch_add(5, Ordering::Relaxed);
             self.tally().likes.fetch_add(5, Ordering::Relaxed);
@@ -113,7 +131,10 @@ impl Audience {
         let (host, room) = (&world.host, &world.rooms[self.room]);
         let key = |what: &str, n: u64| format!("{}-{what}-{}-{n}", world.run, self.room);
         let first = room.items.values().next().cloned().unwrap_or_default();
-        let request = pb::PinItemRequest { request_id: key("pin", 0), showcase_item_id: first };
+        let request = pb::PinItemRequest {
+            request_id: key("pin", 0),
+            showcase_item_id: first,
+        };
         ask!("an item was not pinned", host, showcase.pin_item(request))?;
         let mut turn = 0_u64;
         let mut last = String::new();
@@ -121,8 +142,15 @@ impl Audience {
             let product = plan.products[turn as usize % plan.products.len()];
             if turn == 0 || plan.products.len() > 1 {
                 last = room.items.get(&product).cloned().unwrap_or_default();
-                let request = pb::StartExplainingRequest { request_id: key("explain", turn), showcase_item_id: last.clone() };
-                ask!("explaining did not begin", host, showcase.start_explaining(request))?;
+                let request = pb::StartExplainingRequest {
+                    request_id: key("explain", turn),
+                    showcase_item_id: last.clone(),
+                };
+                ask!(
+                    "explaining did not begin",
+                    host,
+                    showcase.start_explaining(request)
+                )?;
             }
             self.answer_open(turn).await?;
             turn += 1;
@@ -132,8 +160,15 @@ impl Audience {
             }
         }
         self.answer_open(turn).await?;
-        let request = pb::StopExplainingRequest { request_id: key("stop", 0), showcase_item_id: last };
-        ask!("explaining did not end", host, showcase.stop_explaining(request))?;
+        let request = pb::StopExplainingRequest {
+            request_id: key("stop", 0),
+            showcase_item_id: last,
+        };
+        ask!(
+            "explaining did not end",
+            host,
+            showcase.stop_explaining(request)
+        )?;
         Ok(turn)
     }
 
@@ -144,14 +179,22 @@ impl Audience {
             state: pb::QuestionState::Open.into(),
             ..Default::default()
         };
-        let open = ask!("open questions could not be read", world.host, audience.list_questions(request))?;
+        let open = ask!(
+            "open questions could not be read",
+            world.host,
+            audience.list_questions(request)
+        )?;
         for (n, question) in open.questions.into_iter().enumerate() {
             let request = pb::AnswerQuestionRequest {
                 request_id: format!("{}-answer-{}-{turn}-{n}", world.run, self.room),
                 question_id: question.question_id,
                 answer: "Yes, and I will show you in a moment.".into(),
             };
-            ask!("an answer failed", world.host, audience.answer_question(request))?;
+            ask!(
+                "an answer failed",
+                world.host,
+                audience.answer_question(request)
+            )?;
         }
         Ok(())
     }
@@ -160,8 +203,16 @@ impl Audience {
     pub async fn totals(&self, wanted_likes: i64) -> anyhow::Result<pb::RoomCounters> {
         let mut counters = pb::RoomCounters::default();
         for _ in 0..50 {
-            let request = pb::GetRoomRequest { room_id: self.world.rooms[self.room].room_id.clone() };
-            let room = ask!("a room could not be read", self.world.ops, rooms.get_room(request))?.room.unwrap_or_default();
+            let request = pb::GetRoomRequest {
+                room_id: self.world.rooms[self.room].room_id.clone(),
+            };
+            let room = ask!(
+                "a room could not be read",
+                self.world.ops,
+                rooms.get_room(request)
+            )?
+            .room
+            .unwrap_or_default();
             counters = room.counters.unwrap_or_default();
             if counters.likes >= wanted_likes {
                 break;
@@ -176,7 +227,9 @@ impl Seen {
     fn note(&mut self, event: pb::RoomEvent) {
         use pb::room_event::Content;
         match event.content {
-            Some(Content::StateChanged(changed)) => self.ended |= changed.state() == pb::RoomState::Ended,
+            Some(Content::StateChanged(changed)) => {
+                self.ended |= changed.state() == pb::RoomState::Ended
+            }
             Some(Content::ItemChanged(item)) if item.explaining => self.explained += 1,
             Some(Content::QuestionAnswered(_)) => self.answers += 1,
             Some(Content::Counters(counters)) => self.likes = self.likes.max(counters.likes),

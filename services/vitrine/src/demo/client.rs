@@ -22,13 +22,19 @@ pub struct Bearer(MetadataValue<Ascii>);
 
 impl Bearer {
     pub fn new(token: &str) -> anyhow::Result<Bearer> {
-        Ok(Bearer(format!("Bearer {token}").parse().context("a token is not fit for a header")?))
+        Ok(Bearer(
+            format!("Bearer {token}")
+                .parse()
+                .context("a token is not fit for a header")?,
+        ))
     }
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
         Ok(request)
     }
 }
@@ -36,33 +42,111 @@ impl Interceptor for Bearer {
 /// A channel with a token.
 pub type Line = InterceptedService<Channel, Bearer>;
 
-/// A few connections to the suite, used in turn.
+/// Where the four services answer; the same address for all of them when they run in one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    pub catalog: String,
+    pub room: String,
+    pub order: String,
+    pub fulfillment: String,
+}
+
+impl Addresses {
+    /// One process with all services.
+    pub fn one(address: &str) -> Addresses {
+        Addresses {
+            catalog: address.into(),
+            room: address.into(),
+            order: address.into(),
+            fulfillment: address.into(),
+        }
+    }
+
+    /// From `--connect`: one address for all, or `order=http://…` for each service.
+    pub fn parse(given: &[String]) -> anyhow::Result<Addresses> {
+        let mut addresses = Addresses::one("");
+        for text in given {
+            match text.split_once('=') {
+                Some(("catalog", address)) => addresses.catalog = address.into(),
+                Some(("room", address)) => addresses.room = address.into(),
+                Some(("order", address)) => addresses.order = address.into(),
+                Some(("fulfillment", address)) => addresses.fulfillment = address.into(),
+                Some((name, _)) if !name.contains('/') => anyhow::bail!(
+                    "--connect {text}: {name} is no service; there are catalog, room, order and fulfillment"
+                ),
+                _ => addresses = Addresses::one(text),
+            }
+        }
+        let missing = [
+            ("catalog", &addresses.catalog),
+            ("room", &addresses.room),
+            ("order", &addresses.order),
+            ("fulfillment", &addresses.fulfillment),
+        ]
+        .into_iter()
+        .find(|(_, address)| address.is_empty());
+        if let Some((name, _)) = missing {
+            anyhow::bail!("--connect names no address for {name}: add --connect {name}=http://…");
+        }
+        Ok(addresses)
+    }
+}
+
+/// A few connections to each service, used in turn.
 #[derive(Clone)]
 pub struct Connections {
-    channels: Arc<Vec<Channel>>,
+    areas: Arc<[Vec<Channel>; 4]>,
     next: Arc<AtomicUsize>,
 }
 
 impl Connections {
-    /// Connects `count` times.
-    pub async fn open(address: &str, count: usize) -> anyhow::Result<Connections> {
+    /// Connects `count` times to each address.
+    pub async fn open(addresses: &Addresses, count: usize) -> anyhow::Result<Connections> {
+        let mut opened: Vec<(&str, Vec<Channel>)> = Vec::new();
+        let mut areas: [Vec<Channel>; 4] = Default::default();
+        let given = [
+            &addresses.catalog,
+            &addresses.room,
+            &addresses.order,
+            &addresses.fulfillment,
+        ];
+        for (area, address) in areas.iter_mut().zip(given) {
+            if let Some((_, channels)) = opened.iter().find(|(known, _)| known == address) {
+                area.clone_from(channels);
+                continue;
+            }
+            *area = Self::connect(address, count).await?;
+            opened.push((address, area.clone()));
+        }
+        Ok(Connections {
+            areas: Arc::new(areas),
+            next: Arc::new(AtomicUsize::new(0)),
+        })
+    }
+
+    async fn connect(address: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
+        let endpoint = Endpoint::from_shared(address.to_owned())
+            .with_context(|| {
+                format!("{address} is not an address: write it like http://127.0.0.1:7700")
+            })?
+            .connect_timeout(Duration::from_secs(5))
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20);
         let mut channels = Vec::with_capacity(count);
         for _ in 0..count {
-            let endpoint = Endpoint::from_shared(address.to_owned())
-                .with_context(|| format!("{address} is not an address: write it like http://127.0.0.1:7700"))?
-                .connect_timeout(Duration::from_secs(5))
-                .initial_stream_window_size(1 << 20)
-                .initial_connection_window_size(4 << 20);
             channels.push(endpoint.connect().await.with_context(|| {
                 format!("nothing answers at {address}: start the suite with `vitrine serve`, or leave out --connect")
             })?);
         }
-        Ok(Connections { channels: Arc::new(channels), next: Arc::new(AtomicUsize::new(0)) })
+        Ok(channels)
     }
 
     /// The connections for one caller.
     pub fn with(&self, bearer: &Bearer) -> Caller {
-        Caller { connections: self.clone(), bearer: bearer.clone() }
+        Caller {
+            connections: self.clone(),
+            bearer: bearer.clone(),
+        }
     }
 }
 
@@ -74,36 +158,36 @@ pub struct Caller {
 }
 
 macro_rules! clients {
-    ($($name:ident: $area:ident :: $module:ident :: $client:ident,)*) => {
+    ($($name:ident: $area:ident [$n:literal] :: $module:ident :: $client:ident,)*) => {
         impl Caller {
             $(pub fn $name(&self) -> $area::$module::$client<Line> {
-                $area::$module::$client::with_interceptor(self.channel(), self.bearer.clone())
+                $area::$module::$client::with_interceptor(self.channel($n), self.bearer.clone())
             })*
         }
     };
 }
 
 clients! {
-    partners: catalog::partner_service_client::PartnerServiceClient,
-    products: catalog::product_service_client::ProductServiceClient,
-    listings: catalog::listing_service_client::ListingServiceClient,
-    catalog_feed: catalog::catalog_feed_service_client::CatalogFeedServiceClient,
-    hosts: room::host_service_client::HostServiceClient,
-    rooms: room::room_service_client::RoomServiceClient,
-    showcase: room::showcase_service_client::ShowcaseServiceClient,
-    audience: room::audience_service_client::AudienceServiceClient,
-    room_feed: room::room_feed_service_client::RoomFeedServiceClient,
-    orders: order::order_service_client::OrderServiceClient,
-    allotments: order::allotment_service_client::AllotmentServiceClient,
-    drops: order::drop_service_client::DropServiceClient,
-    order_feed: order::order_feed_service_client::OrderFeedServiceClient,
-    fulfillment: fulfillment::fulfillment_service_client::FulfillmentServiceClient,
-    fulfillment_feed: fulfillment::fulfillment_feed_service_client::FulfillmentFeedServiceClient,
+    partners: catalog[0]::partner_service_client::PartnerServiceClient,
+    products: catalog[0]::product_service_client::ProductServiceClient,
+    listings: catalog[0]::listing_service_client::ListingServiceClient,
+    catalog_feed: catalog[0]::catalog_feed_service_client::CatalogFeedServiceClient,
+    hosts: room[1]::host_service_client::HostServiceClient,
+    rooms: room[1]::room_service_client::RoomServiceClient,
+    showcase: room[1]::showcase_service_client::ShowcaseServiceClient,
+    audience: room[1]::audience_service_client::AudienceServiceClient,
+    room_feed: room[1]::room_feed_service_client::RoomFeedServiceClient,
+    orders: order[2]::order_service_client::OrderServiceClient,
+    allotments: order[2]::allotment_service_client::AllotmentServiceClient,
+    drops: order[2]::drop_service_client::DropServiceClient,
+    order_feed: order[2]::order_feed_service_client::OrderFeedServiceClient,
+    fulfillment: fulfillment[3]::fulfillment_service_client::FulfillmentServiceClient,
+    fulfillment_feed: fulfillment[3]::fulfillment_feed_service_client::FulfillmentFeedServiceClient,
 }
 
 impl Caller {
-    fn channel(&self) -> Channel {
-        let channels = &self.connections.channels;
+    fn channel(&self, area: usize) -> Channel {
+        let channels = &self.connections.areas[area];
         channels[self.connections.next.fetch_add(1, Ordering::Relaxed) % channels.len()].clone()
     }
 }
@@ -123,7 +207,11 @@ where
         };
         let again = matches!(
             status.code(),
-            Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::Unknown | Code::DeadlineExceeded
+            Code::Unavailable
+                | Code::ResourceExhausted
+                | Code::Aborted
+                | Code::Unknown
+                | Code::DeadlineExceeded
         );
         tries += 1;
         if !again || tries == 8 {
@@ -137,10 +225,51 @@ where
 /// The reason of a refusal, such as `SOLD_OUT`.
 pub fn reason(status: &Status) -> String {
     use tonic_types::StatusExt;
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
 }
 
 /// A status as one line for people.
 pub fn told(what: &str, status: &Status) -> anyhow::Error {
-    anyhow::anyhow!("{what}: {} ({:?} {})", status.message(), status.code(), reason(status))
+    anyhow::anyhow!(
+        "{what}: {} ({:?} {})",
+        status.message(),
+        status.code(),
+        reason(status)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connect_takes_one_address_or_one_for_each_service() {
+        let parse = |given: &[&str]| {
+            Addresses::parse(&given.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            parse(&["http://a:1"]).expect("one"),
+            Addresses::one("http://a:1")
+        );
+        let mixed = parse(&["http://a:1", "order=http://b:2"]).expect("all but one");
+        assert_eq!(
+            (mixed.order.as_str(), mixed.room.as_str()),
+            ("http://b:2", "http://a:1")
+        );
+        assert!(
+            parse(&["order=http://b:2"])
+                .expect_err("others are missing")
+                .to_string()
+                .contains("catalog")
+        );
+        assert!(
+            parse(&["orders=http://b:2"])
+                .expect_err("no such service")
+                .to_string()
+                .contains("no service")
+        );
+    }
 }

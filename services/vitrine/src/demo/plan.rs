@@ -19,8 +19,20 @@ pub struct PartnerPlan {
 
 /// The two platforms: one settles in euros, one in yen, which has no minor unit.
 pub const PARTNERS: [PartnerPlan; 2] = [
-    PartnerPlan { code: "lumen", name: "Lumen", legal_entity: "Lumen Video SAS", currency: "EUR", region: "FR" },
-    PartnerPlan { code: "kawa", name: "Kawa", legal_entity: "Kawa Social KK", currency: "JPY", region: "JP" },
+    PartnerPlan {
+        code: "lumen",
+        name: "Lumen",
+        legal_entity: "Lumen Video SAS",
+        currency: "EUR",
+        region: "FR",
+    },
+    PartnerPlan {
+        code: "kawa",
+        name: "Kawa",
+        legal_entity: "Kawa Social KK",
+        currency: "JPY",
+        region: "JP",
+    },
 ];
 
 /// Something that is sold this evening. Prices are in minor units, one for each partner.
@@ -44,11 +56,71 @@ pub const DROP_PRODUCT: usize = 2;
 
 /// The goods, two for each room around the drop's one.
 pub const PRODUCTS: [ProductPlan; 5] = [
-    ProductPlan { title: "Saddle bag, 1998", brand: "Maison Alma", category: "handbags/vintage", sku: "ALMA-SADDLE-98", prices: [129_000, 210_000], discount_basis_points: 0, shipping: [1_500, 1_800], tax_basis_points: 2_000, tax_included: true, by_weight: false, units: 900 },
-    ProductPlan { title: "Silk square, Ginkgo", brand: "Maison Alma", category: "accessories/scarves", sku: "ALMA-GINKGO-90", prices: [34_500, 57_000], discount_basis_points: 1_000, shipping: [0, 0], tax_basis_points: 2_000, tax_included: true, by_weight: false, units: 1_200 },
-    ProductPlan { title: "Lip colour No. 7", brand: "Orlay", category: "beauty/lips", sku: "ORLAY-LIP-7", prices: [2_990, 4_800], discount_basis_points: 1_500, shipping: [390, 500], tax_basis_points: 1_000, tax_included: false, by_weight: false, units: 14_000 },
-    ProductPlan { title: "White peaches", brand: "Ferme du Lac", category: "food/fruit", sku: "LAC-PEACH", prices: [690, 1_180], discount_basis_points: 0, shipping: [490, 700], tax_basis_points: 550, tax_included: true, by_weight: true, units: 2_500_000 },
-    ProductPlan { title: "Chestnut honey, 250 g", brand: "Ferme du Lac", category: "food/honey", sku: "LAC-HONEY-250", prices: [1_250, 1_980], discount_basis_points: 500, shipping: [490, 700], tax_basis_points: 550, tax_included: true, by_weight: false, units: 2_000 },
+    ProductPlan {
+        title: "Saddle bag, 1998",
+        brand: "Maison Alma",
+        category: "handbags/vintage",
+        sku: "ALMA-SADDLE-98",
+        prices: [129_000, 210_000],
+        discount_basis_points: 0,
+        shipping: [1_500, 1_800],
+        tax_basis_points: 2_000,
+        tax_included: true,
+        by_weight: false,
+        units: 900,
+    },
+    ProductPlan {
+        title: "Silk square, Ginkgo",
+        brand: "Maison Alma",
+        category: "accessories/scarves",
+        sku: "ALMA-GINKGO-90",
+        prices: [34_500, 57_000],
+        discount_basis_points: 1_000,
+        shipping: [0, 0],
+        tax_basis_points: 2_000,
+        tax_included: true,
+        by_weight: false,
+        units: 1_200,
+    },
+    ProductPlan {
+        title: "Lip colour No. 7",
+        brand: "Orlay",
+        category: "beauty/lips",
+        sku: "ORLAY-LIP-7",
+        prices: [2_990, 4_800],
+        discount_basis_points: 1_500,
+        shipping: [390, 500],
+        tax_basis_points: 1_000,
+        tax_included: false,
+        by_weight: false,
+        units: 14_000,
+    },
+    ProductPlan {
+        title: "White peaches",
+        brand: "Ferme du Lac",
+        category: "food/fruit",
+        sku: "LAC-PEACH",
+        prices: [690, 1_180],
+        discount_basis_points: 0,
+        shipping: [490, 700],
+        tax_basis_points: 550,
+        tax_included: true,
+        by_weight: true,
+        units: 2_500_000,
+    },
+    ProductPlan {
+        title: "Chestnut honey, 250 g",
+        brand: "Ferme du Lac",
+        category: "food/honey",
+        sku: "LAC-HONEY-250",
+        prices: [1_250, 1_980],
+        discount_basis_points: 500,
+        shipping: [490, 700],
+        tax_basis_points: 550,
+        tax_included: true,
+        by_weight: false,
+        units: 2_000,
+    },
 ];
 
 /// What a shopper does.
@@ -131,7 +203,11 @@ pub struct Scale {
 
 impl Default for Scale {
     fn default() -> Self {
-        Scale { drop_units: PRODUCTS[DROP_PRODUCT].units, room_shoppers: 240, viewers_per_outlet: 24 }
+        Scale {
+            drop_units: PRODUCTS[DROP_PRODUCT].units,
+            room_shoppers: 240,
+            viewers_per_outlet: 24,
+        }
     }
 }
 
@@ -140,7 +216,6 @@ pub const DROP_PER_PERSON: i64 = 2;
 
 /// The whole evening.
 pub struct Plan {
-    pub seed: u64,
     pub scale: Scale,
     pub rooms: Vec<RoomPlan>,
 }
@@ -148,7 +223,11 @@ pub struct Plan {
 impl Plan {
     /// Lays out the evening. `run` keeps references apart when one suite is played against several times.
     pub fn new(seed: u64, scale: Scale, run: &str) -> Plan {
-        let mut dealer = Dealer { rng: StdRng::seed_from_u64(seed), run: run.to_owned(), count: 0 };
+        let mut dealer = Dealer {
+            rng: StdRng::seed_from_u64(seed),
+            run: run.to_owned(),
+            count: 0,
+        };
         let rooms = vec![
             RoomPlan {
                 title: "Vintage at the atelier",
@@ -158,7 +237,11 @@ impl Plan {
                 first_wave: dealer.room_wave(&[0, 1], scale.room_shoppers),
                 second_wave: Vec::new(),
                 latecomers: Vec::new(),
-                questions: vec!["Is the clasp the original one?", "Does the strap come off?", "How do I care for the leather?"],
+                questions: vec![
+                    "Is the clasp the original one?",
+                    "Does the strap come off?",
+                    "How do I care for the leather?",
+                ],
                 is_drop: false,
             },
             dealer.drop_room(scale.drop_units),
@@ -170,16 +253,23 @@ impl Plan {
                 first_wave: dealer.room_wave(&[3, 4], scale.room_shoppers),
                 second_wave: Vec::new(),
                 latecomers: Vec::new(),
-                questions: vec!["When were they picked?", "Do you ship on Saturdays?", "How long do they keep?"],
+                questions: vec![
+                    "When were they picked?",
+                    "Do you ship on Saturdays?",
+                    "How long do they keep?",
+                ],
                 is_drop: false,
             },
         ];
-        Plan { seed, scale, rooms }
+        Plan { scale, rooms }
     }
 
     /// How many shoppers take part in all.
     pub fn shoppers(&self) -> usize {
-        self.rooms.iter().map(|r| r.first_wave.len() + r.second_wave.len() + r.latecomers.len()).sum()
+        self.rooms
+            .iter()
+            .map(|r| r.first_wave.len() + r.second_wave.len() + r.latecomers.len())
+            .sum()
     }
 }
 
@@ -213,14 +303,34 @@ impl Dealer {
 
     fn room_wave(&mut self, products: &[usize], shoppers: usize) -> Vec<ShopperPlan> {
         const STORIES: [Story; 20] = [
-            Story::Buy, Story::Buy, Story::Buy, Story::Buy, Story::Buy, Story::Buy, Story::Buy, Story::QuoteAndBuy,
-            Story::QuoteAndBuy, Story::QuoteAndBuy, Story::Abandon, Story::CancelBeforePaying, Story::PayLate,
-            Story::PayTwice, Story::ReportTwice, Story::PayWrongAmount, Story::CancelAfterPaying,
-            Story::CancelOneOfTwo, Story::CancelTooLate, Story::Buy,
+            Story::Buy,
+            Story::Buy,
+            Story::Buy,
+            Story::Buy,
+            Story::Buy,
+            Story::Buy,
+            Story::Buy,
+            Story::QuoteAndBuy,
+            Story::QuoteAndBuy,
+            Story::QuoteAndBuy,
+            Story::Abandon,
+            Story::CancelBeforePaying,
+            Story::PayLate,
+            Story::PayTwice,
+            Story::ReportTwice,
+            Story::PayWrongAmount,
+            Story::CancelAfterPaying,
+            Story::CancelOneOfTwo,
+            Story::CancelTooLate,
+            Story::Buy,
         ];
         (0..shoppers)
             .map(|i| {
-                let story = if i == 7 { Story::ParcelLost } else { STORIES[i % STORIES.len()] };
+                let story = if i == 7 {
+                    Story::ParcelLost
+                } else {
+                    STORIES[i % STORIES.len()]
+                };
                 let mut lines = BTreeMap::new();
                 let first = products[self.rng.random_range(0..products.len())];
                 let quantity = match story {
@@ -255,7 +365,11 @@ impl Dealer {
                 73 => Story::AskForMore,
                 _ => Story::Buy,
             };
-            let wish = if story == Story::AskForMore { DROP_PER_PERSON } else { 1 + i64::from(self.rng.random_bool(0.4)) };
+            let wish = if story == Story::AskForMore {
+                DROP_PER_PERSON
+            } else {
+                1 + i64::from(self.rng.random_bool(0.4))
+            };
             let quantity = wish.min(left);
             left -= quantity;
             if !story.pays_at_once() {
@@ -271,8 +385,9 @@ impl Dealer {
             given_back -= quantity;
             second_wave.push(self.shopper(Story::Buy, vec![(DROP_PRODUCT, quantity)]));
         }
-        let latecomers =
-            (0..150).map(|_| self.shopper(Story::ComeTooLate, vec![(DROP_PRODUCT, 1)])).collect();
+        let latecomers = (0..150)
+            .map(|_| self.shopper(Story::ComeTooLate, vec![(DROP_PRODUCT, 1)]))
+            .collect();
         RoomPlan {
             title: "Fourteen thousand, one minute",
             theme: "beauty",
@@ -281,7 +396,11 @@ impl Dealer {
             first_wave,
             second_wave,
             latecomers,
-            questions: vec!["Does it smudge?", "Is it refillable?", "Will there be more?"],
+            questions: vec![
+                "Does it smudge?",
+                "Is it refillable?",
+                "Will there be more?",
+            ],
             is_drop: true,
         }
     }
@@ -293,8 +412,19 @@ mod tests {
 
     #[test]
     fn the_same_seed_plans_the_same_evening() {
-        let (a, b) = (Plan::new(7, Scale::default(), "r"), Plan::new(7, Scale::default(), "r"));
-        let flat = |p: &Plan| format!("{:?}", p.rooms.iter().map(|r| (&r.first_wave, &r.second_wave)).collect::<Vec<_>>());
+        let (a, b) = (
+            Plan::new(7, Scale::default(), "r"),
+            Plan::new(7, Scale::default(), "r"),
+        );
+        let flat = |p: &Plan| {
+            format!(
+                "{:?}",
+                p.rooms
+                    .iter()
+                    .map(|r| (&r.first_wave, &r.second_wave))
+                    .collect::<Vec<_>>()
+            )
+        };
         assert_eq!(flat(&a), flat(&b));
         assert_ne!(flat(&a), flat(&Plan::new(8, Scale::default(), "r")));
     }
@@ -303,13 +433,29 @@ mod tests {
     fn the_drop_asks_for_what_there_is_and_then_for_what_was_given_back() {
         for seed in 0..20 {
             let plan = Plan::new(seed, Scale::default(), "r");
-            let room = plan.rooms.iter().find(|r| r.is_drop).expect("the evening has a drop");
+            let room = plan
+                .rooms
+                .iter()
+                .find(|r| r.is_drop)
+                .expect("the evening has a drop");
             let sum = |shoppers: &[ShopperPlan], keep: fn(&ShopperPlan) -> bool| -> i64 {
-                shoppers.iter().filter(|s| keep(s)).map(|s| s.lines[0].1).sum()
+                shoppers
+                    .iter()
+                    .filter(|s| keep(s))
+                    .map(|s| s.lines[0].1)
+                    .sum()
             };
             assert_eq!(sum(&room.first_wave, |_| true), 14_000);
-            assert_eq!(sum(&room.second_wave, |_| true), sum(&room.first_wave, |s| !s.story.pays_at_once()));
-            let paid = room.first_wave.iter().filter(|s| s.story.pays_at_once()).count() + room.second_wave.len();
+            assert_eq!(
+                sum(&room.second_wave, |_| true),
+                sum(&room.first_wave, |s| !s.story.pays_at_once())
+            );
+            let paid = room
+                .first_wave
+                .iter()
+                .filter(|s| s.story.pays_at_once())
+                .count()
+                + room.second_wave.len();
             assert!(paid >= 7_000, "{paid} paid orders");
         }
     }

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Caller;
-use crate::token::STATEMENT_TYPE;
 use super::warehouse::lock;
+use crate::token::STATEMENT_TYPE;
 
 /// The key that a platform signs payment statements with.
 #[derive(Clone)]
@@ -34,7 +34,11 @@ impl PaymentKey {
     /// A new key for one platform.
     pub fn generate() -> PaymentKey {
         let key = SigningKey::generate();
-        PaymentKey { kid: key.kid().to_owned(), public_jwk: key.public_jwk().to_string(), key }
+        PaymentKey {
+            kid: key.kid().to_owned(),
+            public_jwk: key.public_jwk().to_string(),
+            key,
+        }
     }
 
     /// The statement for a charge: a compact JWS.
@@ -88,7 +92,9 @@ impl Follower {
         let book = known.clone();
         kit::spawn("demo partner feed", async move {
             while !over.is_cancelled() {
-                let request = pb::WatchOrderFeedRequest { cursor: cursor.clone() };
+                let request = pb::WatchOrderFeedRequest {
+                    cursor: cursor.clone(),
+                };
                 if let Ok(stream) = caller.order_feed().watch_order_feed(request).await {
                     let mut stream = stream.into_inner();
                     loop {
@@ -115,7 +121,12 @@ impl Follower {
     }
 
     /// Waits until what is known passes, at most `limit`.
-    pub async fn until(&self, what: &str, limit: Duration, passes: impl Fn(&Known) -> bool) -> anyhow::Result<()> {
+    pub async fn until(
+        &self,
+        what: &str,
+        limit: Duration,
+        passes: impl Fn(&Known) -> bool,
+    ) -> anyhow::Result<()> {
         let mut seen = self.seen.clone();
         let wait = async {
             loop {
@@ -129,7 +140,10 @@ impl Follower {
             }
         };
         tokio::time::timeout(limit, wait).await.map_err(|_| {
-            anyhow::anyhow!("the partner's feed did not show within {} s that {what}", limit.as_secs())
+            anyhow::anyhow!(
+                "the partner's feed did not show within {} s that {what}",
+                limit.as_secs()
+            )
         })
     }
 }

@@ -64,14 +64,20 @@ pub struct LedgerRow {
 
 /// Minor units as people write them: 1299.00 EUR, 4800 JPY.
 pub fn amount(minor_units: i64, currency_code: &str) -> String {
-    let exponent = currency_code.parse::<Currency>().map_or(0, |c| u32::from(c.exponent()));
+    let exponent = currency_code
+        .parse::<Currency>()
+        .map_or(0, |c| u32::from(c.exponent()));
     if exponent == 0 {
         return grouped(minor_units);
     }
     let scale = 10_i64.pow(exponent);
     let sign = if minor_units < 0 { "-" } else { "" };
     let (whole, part) = ((minor_units / scale).abs(), (minor_units % scale).abs());
-    format!("{sign}{}.{part:0width$}", grouped(whole), width = exponent as usize)
+    format!(
+        "{sign}{}.{part:0width$}",
+        grouped(whole),
+        width = exponent as usize
+    )
 }
 
 fn grouped(n: i64) -> String {
@@ -89,58 +95,119 @@ fn grouped(n: i64) -> String {
 impl Report {
     /// The report as a JSON file.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(self).context("the report could not be put into JSON")?;
-        std::fs::write(path, text + "\n")
-            .with_context(|| format!("could not write the report to {}: choose a file in a folder that exists", path.display()))
+        let text =
+            serde_json::to_string_pretty(self).context("the report could not be put into JSON")?;
+        std::fs::write(path, text + "\n").with_context(|| {
+            format!(
+                "could not write the report to {}: choose a file in a folder that exists",
+                path.display()
+            )
+        })
     }
 
     /// The report as text for a terminal or a log.
     pub fn text(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
-            "room", "partner", "orders", "units", "price", "discounts", "ship+tax", "paid", "refund due", "commission",
-            "partner owes", "views", "likes", "questions",
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+            "room",
+            "partner",
+            "orders",
+            "units",
+            "price",
+            "discounts",
+            "ship+tax",
+            "paid",
+            "refund due",
+            "commission",
+            "partner owes",
+            "views",
+            "likes",
+            "questions",
         ]);
         for row in &self.ledger {
             let money = |n: i64| amount(n, &row.currency);
-            table.add_row([
-                row.room.clone(),
-                format!("{} {}", row.partner, row.currency),
-                row.orders_paid.to_string(),
-                grouped(row.units),
-                money(row.price),
-                money(row.discounts),
-                money(row.shipping_and_added_tax),
-                money(row.paid),
-                money(row.refund_due),
-                money(row.commission),
-                money(row.partner_owes),
-                row.views.to_string(),
-                row.likes.to_string(),
-                row.questions.to_string(),
-            ].map(Cell::new));
+            table.add_row(
+                [
+                    row.room.clone(),
+                    format!("{} {}", row.partner, row.currency),
+                    row.orders_paid.to_string(),
+                    grouped(row.units),
+                    money(row.price),
+                    money(row.discounts),
+                    money(row.shipping_and_added_tax),
+                    money(row.paid),
+                    money(row.refund_due),
+                    money(row.commission),
+                    money(row.partner_owes),
+                    row.views.to_string(),
+                    row.likes.to_string(),
+                    row.questions.to_string(),
+                ]
+                .map(Cell::new),
+            );
         }
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         let money = |by_currency: &BTreeMap<String, i64>| {
-            let parts: Vec<String> = by_currency.iter().map(|(c, n)| format!("{} {c}", amount(*n, c))).collect();
-            if parts.is_empty() { "none".to_owned() } else { parts.join(" + ") }
+            let parts: Vec<String> = by_currency
+                .iter()
+                .map(|(c, n)| format!("{} {c}", amount(*n, c)))
+                .collect();
+            if parts.is_empty() {
+                "none".to_owned()
+            } else {
+                parts.join(" + ")
+            }
         };
         let mut out = format!("{table}\n\n");
         let mut line = |name: &str, value: String| out.push_str(&format!("  {name:<12} {value}\n"));
-        line("units", format!(
-            "{} supplied = {} available + {} held + {} sold; {} oversold",
-            grouped(self.units_supplied), grouped(self.units_available), grouped(self.units_held), grouped(self.units_sold), self.units_oversold));
-        line("orders", format!(
-            "{} placed: {} paid ({} in the drop), {} expired, {} cancelled; {} delivered, {} with a refund due",
-            self.orders_placed, self.orders_paid, self.drop_orders, self.orders_expired, self.orders_cancelled, self.orders_delivered, self.orders_refund_due));
+        line(
+            "units",
+            format!(
+                "{} supplied = {} available + {} held + {} sold; {} oversold",
+                grouped(self.units_supplied),
+                grouped(self.units_available),
+                grouped(self.units_held),
+                grouped(self.units_sold),
+                self.units_oversold
+            ),
+        );
+        line(
+            "orders",
+            format!(
+                "{} placed: {} paid ({} in the drop), {} expired, {} cancelled; {} delivered, {} with a refund due",
+                self.orders_placed,
+                self.orders_paid,
+                self.drop_orders,
+                self.orders_expired,
+                self.orders_cancelled,
+                self.orders_delivered,
+                self.orders_refund_due
+            ),
+        );
         line("charged", money(&self.charged_minor_units));
         line("refund due", money(&self.refund_due_minor_units));
         line("paid", money(&self.paid_minor_units));
-        line("feeds", format!("{} entries read, {} gaps", self.feed_entries, self.feed_gaps));
-        line("time", format!("{:.1} s, the drop {:.1} s", self.duration_ms as f64 / 1e3, self.drop_duration_ms as f64 / 1e3));
-        line("checks", format!("{} made, {} failed", self.checks_made, self.checks_failed));
+        line(
+            "feeds",
+            format!(
+                "{} entries read, {} gaps",
+                self.feed_entries, self.feed_gaps
+            ),
+        );
+        line(
+            "time",
+            format!(
+                "{:.1} s, the drop {:.1} s",
+                self.duration_ms as f64 / 1e3,
+                self.drop_duration_ms as f64 / 1e3
+            ),
+        );
+        line(
+            "checks",
+            format!("{} made, {} failed", self.checks_made, self.checks_failed),
+        );
         for failure in &self.failures {
             out.push_str(&format!("  ✗ {failure}\n"));
         }

@@ -14,7 +14,13 @@ use super::world::ask;
 
 fn extra(shop: &Shop, name: &str, n: usize) -> ShopperPlan {
     let id = format!("{}-{name}-{n}", shop.world.run);
-    ShopperPlan { partner: 0, shopper_ref: id.clone(), partner_order_id: id, story: Story::Buy, lines: vec![(1, 1)] }
+    ShopperPlan {
+        partner: 0,
+        shopper_ref: id.clone(),
+        partner_order_id: id,
+        story: Story::Buy,
+        lines: vec![(1, 1)],
+    }
 }
 
 /// A quote given before a change is honoured; who shows the old price without one is told the new.
@@ -27,12 +33,19 @@ pub async fn price_change(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
         request_id: format!("{}-dearer", shop.world.run),
         listing_id: listing.listing_id.clone(),
         price: Some(common::Price {
-            amount: Some(common::Money { currency_code: PARTNERS[0].currency.into(), minor_units: PRODUCTS[1].prices[0] + 1_000 }),
+            amount: Some(common::Money {
+                currency_code: PARTNERS[0].currency.into(),
+                minor_units: PRODUCTS[1].prices[0] + 1_000,
+            }),
             per_quantity: 1,
         }),
         ..Default::default()
     };
-    ask!("a price could not be changed", shop.world.ops, listings.change_listing_terms(request))?;
+    ask!(
+        "a price could not be changed",
+        shop.world.ops,
+        listings.change_listing_terms(request)
+    )?;
     let mut new = old;
     for _ in 0..200 {
         new = payable(shop.quote(&shown, 0).await?.amount.as_ref());
@@ -44,23 +57,59 @@ pub async fn price_change(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
     shop.expect(new > old, "a changed price reaches quotes", (old, new));
     lock(&shop.prices).clear();
     let mut placed = Vec::new();
-    match shop.place(&quoted, &Asked { quote: Some(quote.quote_token), ..Asked::default() }).await? {
+    match shop
+        .place(
+            &quoted,
+            &Asked {
+                quote: Some(quote.quote_token),
+                ..Asked::default()
+            },
+        )
+        .await?
+    {
         Ok(order) => {
-            shop.expect(order.payable == old, "a quote is honoured for its life", (order.payable, old));
+            shop.expect(
+                order.payable == old,
+                "a quote is honoured for its life",
+                (order.payable, old),
+            );
             placed.push(order);
         }
         Err(status) => shop.expect(false, "a quote is honoured for its life", reason(&status)),
     }
-    match shop.place(&shown, &Asked { expected: Some(old), ..Asked::default() }).await? {
+    match shop
+        .place(
+            &shown,
+            &Asked {
+                expected: Some(old),
+                ..Asked::default()
+            },
+        )
+        .await?
+    {
         Ok(_) => shop.expect(false, "an old price without a quote is refused", "an order"),
-        Err(status) => shop.expect(reason(&status) == "PRICE_CHANGED", "an old price without a quote is refused", reason(&status)),
+        Err(status) => shop.expect(
+            reason(&status) == "PRICE_CHANGED",
+            "an old price without a quote is refused",
+            reason(&status),
+        ),
     }
-    match shop.place(&shown, &Asked { expected: Some(new), ..Asked::default() }).await? {
+    match shop
+        .place(
+            &shown,
+            &Asked {
+                expected: Some(new),
+                ..Asked::default()
+            },
+        )
+        .await?
+    {
         Ok(order) => placed.push(order),
         Err(status) => shop.expect(false, "the new price is taken", reason(&status)),
     }
     for order in &placed {
-        shop.pay_and_give_address(order, "a payment after a price change").await?;
+        shop.pay_and_give_address(order, "a payment after a price change")
+            .await?;
     }
     Ok(placed)
 }
@@ -69,31 +118,64 @@ pub async fn price_change(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
 pub async fn stopped_sale(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
     let mut placed = Vec::new();
     for n in 0..5 {
-        match shop.place(&extra(shop, "stopped", n), &Asked::default()).await? {
+        match shop
+            .place(&extra(shop, "stopped", n), &Asked::default())
+            .await?
+        {
             Ok(order) => placed.push(order),
             Err(status) => shop.expect(false, "an order before the stop", reason(&status)),
         }
     }
     let request = pb::StopSaleRequest {
         request_id: format!("{}-stop", shop.world.run),
-        target: Some(pb::StopTarget { target: Some(pb::stop_target::Target::ProductId(shop.world.product_ids[1].clone())) }),
+        target: Some(pb::StopTarget {
+            target: Some(pb::stop_target::Target::ProductId(
+                shop.world.product_ids[1].clone(),
+            )),
+        }),
         reason: "a customer doubts that the signature is genuine".into(),
     };
-    let stop = ask!("a sale could not be stopped", shop.world.care, orders.stop_sale(request))?;
+    let stop = ask!(
+        "a sale could not be stopped",
+        shop.world.care,
+        orders.stop_sale(request)
+    )?;
     for order in &placed {
         let answer = shop.pay(order, order.payable, 1).await?;
         let because = answer.refund.map(|r| r.reason());
-        shop.expect(because == Some(pb::RefundReason::SaleStopped), "a payment after the stop", because);
+        shop.expect(
+            because == Some(pb::RefundReason::SaleStopped),
+            "a payment after the stop",
+            because,
+        );
     }
-    match shop.place(&extra(shop, "while-stopped", 0), &Asked::default()).await? {
+    match shop
+        .place(&extra(shop, "while-stopped", 0), &Asked::default())
+        .await?
+    {
         Ok(_) => shop.expect(false, "an order after the stop is refused", "an order"),
-        Err(status) => shop.expect(reason(&status) == "SALE_STOPPED", "an order after the stop is refused", reason(&status)),
+        Err(status) => shop.expect(
+            reason(&status) == "SALE_STOPPED",
+            "an order after the stop is refused",
+            reason(&status),
+        ),
     }
-    let request = pb::ResumeSaleRequest { request_id: format!("{}-resume", shop.world.run), stop_id: stop.stop_id };
-    ask!("a sale could not be resumed", shop.world.ops, orders.resume_sale(request))?;
-    match shop.place(&extra(shop, "resumed", 0), &Asked::default()).await? {
+    let request = pb::ResumeSaleRequest {
+        request_id: format!("{}-resume", shop.world.run),
+        stop_id: stop.stop_id,
+    };
+    ask!(
+        "a sale could not be resumed",
+        shop.world.ops,
+        orders.resume_sale(request)
+    )?;
+    match shop
+        .place(&extra(shop, "resumed", 0), &Asked::default())
+        .await?
+    {
         Ok(order) => {
-            shop.pay_and_give_address(&order, "a payment after the sale resumed").await?;
+            shop.pay_and_give_address(&order, "a payment after the sale resumed")
+                .await?;
             placed.push(order);
         }
         Err(status) => shop.expect(false, "an order after the sale resumed", reason(&status)),

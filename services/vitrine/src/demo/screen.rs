@@ -53,23 +53,46 @@ fn get(counter: &AtomicU64) -> u64 {
 
 impl Tallies {
     pub fn new(titles: impl Iterator<Item = &'static str>, shoppers: u64) -> Tallies {
-        let rooms = titles.map(|title| RoomTally { title: title.to_owned(), ..RoomTally::default() }).collect();
-        Tallies { rooms, shoppers, ..Tallies::default() }
+        let rooms = titles
+            .map(|title| RoomTally {
+                title: title.to_owned(),
+                ..RoomTally::default()
+            })
+            .collect();
+        Tallies {
+            rooms,
+            shoppers,
+            ..Tallies::default()
+        }
     }
 
     /// Says what is going on.
     pub fn phase(&self, text: impl Into<String>) {
-        *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = text.into();
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = text.into();
     }
 
     fn phase_text(&self) -> String {
-        self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn rows(&self) -> Vec<String> {
         let mut rows = vec![format!(
             "  {:<30} {:>7} {:>7} {:>8} {:>8} {:>8} {:>7} {:>6} {:>4}",
-            "room · partner", "placed", "paid", "refused", "refunds", "viewers", "events", "likes", "q"
+            "room · partner",
+            "placed",
+            "paid",
+            "refused",
+            "refunds",
+            "viewers",
+            "events",
+            "likes",
+            "q"
         )];
         for room in &self.rooms {
             for (partner, tally) in PARTNERS.iter().zip(&room.partners) {
@@ -77,32 +100,71 @@ impl Tallies {
                 let shared = if first {
                     format!(
                         "{:>8} {:>7} {:>6} {:>4}",
-                        room.viewers.load(Ordering::Relaxed), get(&room.events), get(&room.likes), get(&room.questions)
+                        room.viewers.load(Ordering::Relaxed),
+                        get(&room.events),
+                        get(&room.likes),
+                        get(&room.questions)
                     )
                 } else {
                     String::new()
                 };
-                let name = if first { format!("{} · {}", room.title, partner.name) } else { format!("{:>width$}· {}", "", partner.name, width = room.title.chars().count() + 1) };
+                let name = if first {
+                    format!("{} · {}", room.title, partner.name)
+                } else {
+                    format!(
+                        "{:>width$}· {}",
+                        "",
+                        partner.name,
+                        width = room.title.chars().count() + 1
+                    )
+                };
                 rows.push(format!(
                     "  {name:<40} {:>7} {:>7} {:>8} {:>8} {shared}",
-                    get(&tally.placed), get(&tally.paid), get(&tally.refused), get(&tally.refunds)
+                    get(&tally.placed),
+                    get(&tally.paid),
+                    get(&tally.refused),
+                    get(&tally.refunds)
                 ));
             }
         }
         rows[0] = format!(
             "  {:<40} {:>7} {:>7} {:>8} {:>8} {:>8} {:>7} {:>6} {:>4}",
-            "room · partner", "placed", "paid", "refused", "refunds", "viewers", "events", "likes", "q"
+            "room · partner",
+            "placed",
+            "paid",
+            "refused",
+            "refunds",
+            "viewers",
+            "events",
+            "likes",
+            "q"
         );
-        rows.push(format!("  parcels: {} shipped, {} delivered", get(&self.shipped), get(&self.delivered)));
+        rows.push(format!(
+            "  parcels: {} shipped, {} delivered",
+            get(&self.shipped),
+            get(&self.delivered)
+        ));
         rows
     }
 
     fn log_line(&self) -> String {
-        let sum = |f: fn(&Tally) -> &AtomicU64| -> u64 { self.rooms.iter().flat_map(|r| &r.partners).map(|t| get(f(t))).sum() };
+        let sum = |f: fn(&Tally) -> &AtomicU64| -> u64 {
+            self.rooms
+                .iter()
+                .flat_map(|r| &r.partners)
+                .map(|t| get(f(t)))
+                .sum()
+        };
         format!(
             "{} | shoppers {}/{} placed {} paid {} refunds {} shipped {} delivered {}",
-            self.phase_text(), get(&self.shoppers_done), self.shoppers,
-            sum(|t| &t.placed), sum(|t| &t.paid), sum(|t| &t.refunds), get(&self.shipped), get(&self.delivered)
+            self.phase_text(),
+            get(&self.shoppers_done),
+            self.shoppers,
+            sum(|t| &t.placed),
+            sum(|t| &t.paid),
+            sum(|t| &t.refunds),
+            get(&self.shipped),
+            get(&self.delivered)
         )
     }
 }
@@ -119,14 +181,19 @@ pub async fn show(tallies: Arc<Tallies>, started: Instant, over: CancellationTok
 async fn show_table(tallies: &Tallies, over: &CancellationToken) {
     let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
     let bar = screen.add(ProgressBar::new(tallies.shoppers));
-    let style = ProgressStyle::with_template("  {spinner} {msg:<44} {bar:28} {pos}/{len} shoppers {elapsed}");
+    let style = ProgressStyle::with_template(
+        "  {spinner} {msg:<44} {bar:28} {pos}/{len} shoppers {elapsed}",
+    );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let lines: Vec<ProgressBar> = tallies
         .rows()
         .iter()
         .map(|_| {
             let line = screen.add(ProgressBar::new_spinner());
-            line.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            line.set_style(
+                ProgressStyle::with_template("{msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
             line
         })
         .collect();

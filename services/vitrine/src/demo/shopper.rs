@@ -79,7 +79,10 @@ impl Shop {
     }
 
     fn money(plan: &ShopperPlan, minor_units: i64) -> common::Money {
-        common::Money { currency_code: PARTNERS[plan.partner].currency.into(), minor_units }
+        common::Money {
+            currency_code: PARTNERS[plan.partner].currency.into(),
+            minor_units,
+        }
     }
 
     fn listing<'a>(&'a self, plan: &ShopperPlan, product: usize) -> &'a catalog::Listing {
@@ -93,7 +96,8 @@ impl Shop {
             .map(|(n, (product, quantity))| pb::LineRequest {
                 listing_id: self.listing(plan, *product).listing_id.clone(),
                 quantity: *quantity,
-                partner_discount: (n == 0 && partner_discount > 0).then(|| Self::money(plan, partner_discount)),
+                partner_discount: (n == 0 && partner_discount > 0)
+                    .then(|| Self::money(plan, partner_discount)),
                 touchpoints: vec![common::Touchpoint {
                     outlet_id: self.partner(plan).outlet_id.clone(),
                     room_id: self.world.rooms[self.room].room_id.clone(),
@@ -107,17 +111,28 @@ impl Shop {
     }
 
     fn destination(plan: &ShopperPlan) -> pb::Destination {
-        pb::Destination { region_code: PARTNERS[plan.partner].region.into(), subdivision_code: String::new() }
+        pb::Destination {
+            region_code: PARTNERS[plan.partner].region.into(),
+            subdivision_code: String::new(),
+        }
     }
 
     /// Asks for a quote.
-    pub async fn quote(&self, plan: &ShopperPlan, partner_discount: i64) -> anyhow::Result<pb::QuoteOrderResponse> {
+    pub async fn quote(
+        &self,
+        plan: &ShopperPlan,
+        partner_discount: i64,
+    ) -> anyhow::Result<pb::QuoteOrderResponse> {
         let request = pb::QuoteOrderRequest {
             lines: self.lines(plan, partner_discount),
             destination: Some(Self::destination(plan)),
             shopper_ref: String::new(),
         };
-        ask!("could not get a quote", self.partner(plan).caller, orders.quote_order(request))
+        ask!(
+            "could not get a quote",
+            self.partner(plan).caller,
+            orders.quote_order(request)
+        )
     }
 
     /// What the platform shows for the basket.
@@ -133,7 +148,11 @@ impl Shop {
     }
 
     /// Places the order; the suite's refusal is the caller's to judge.
-    pub async fn place(&self, plan: &ShopperPlan, asked: &Asked) -> anyhow::Result<Result<Placed, Status>> {
+    pub async fn place(
+        &self,
+        plan: &ShopperPlan,
+        asked: &Asked,
+    ) -> anyhow::Result<Result<Placed, Status>> {
         let expected_payable = match (&asked.quote, asked.expected) {
             (Some(_), _) => None,
             (None, Some(expected)) => Some(Self::money(plan, expected)),
@@ -146,7 +165,9 @@ impl Shop {
             destination: Some(Self::destination(plan)),
             quote_token: asked.quote.clone().unwrap_or_default(),
             expected_payable,
-            hold_duration: asked.hold_s.map(|seconds| ProtoDuration { seconds, nanos: 0 }),
+            hold_duration: asked
+                .hold_s
+                .map(|seconds| ProtoDuration { seconds, nanos: 0 }),
             ..Default::default()
         };
         let caller = &self.partner(plan).caller;
@@ -174,7 +195,12 @@ impl Shop {
     }
 
     /// Charges the shopper and reports it; `nth` tells several charges of one order apart.
-    pub async fn pay(&self, placed: &Placed, minor_units: i64, nth: u32) -> anyhow::Result<pb::ConfirmPaymentResponse> {
+    pub async fn pay(
+        &self,
+        placed: &Placed,
+        minor_units: i64,
+        nth: u32,
+    ) -> anyhow::Result<pb::ConfirmPaymentResponse> {
         let plan = &placed.plan;
         let charge = Charge {
             order_id: placed.order_id.clone(),
@@ -188,7 +214,11 @@ impl Shop {
             payment_reference: charge.payment_reference.clone(),
             statement: self.partner(plan).key.statement(&charge),
         };
-        let answer = ask!("a payment was not recorded", self.partner(plan).caller, orders.confirm_payment(request))?;
+        let answer = ask!(
+            "a payment was not recorded",
+            self.partner(plan).caller,
+            orders.confirm_payment(request)
+        )?;
         match answer.outcome() {
             pb::PaymentOutcome::Paid => count(&self.tally(plan).paid),
             pb::PaymentOutcome::RefundDue => count(&self.tally(plan).refunds),
@@ -222,19 +252,33 @@ impl Shop {
             order_id: placed.order_id.clone(),
             contact: Some(pb::Contact { form: Some(form) }),
         };
-        ask!("an address was not taken", self.partner(plan).caller, orders.set_contact(request))?;
+        ask!(
+            "an address was not taken",
+            self.partner(plan).caller,
+            orders.set_contact(request)
+        )?;
         Ok(())
     }
 
     /// Cancels, the whole order when `lines` is empty.
-    pub async fn cancel(&self, placed: &Placed, lines: Vec<pb::LineQuantity>, nth: u32) -> anyhow::Result<pb::CancelOutcome> {
+    pub async fn cancel(
+        &self,
+        placed: &Placed,
+        lines: Vec<pb::LineQuantity>,
+        nth: u32,
+    ) -> anyhow::Result<pb::CancelOutcome> {
         let request = pb::CancelOrderRequest {
             request_id: format!("cancel-{}-{nth}", placed.plan.partner_order_id),
             order_id: placed.order_id.clone(),
             lines,
             reason: pb::CancelReason::ShopperRequest.into(),
         };
-        Ok(ask!("a cancellation failed", self.partner(&placed.plan).caller, orders.cancel_order(request))?.outcome())
+        Ok(ask!(
+            "a cancellation failed",
+            self.partner(&placed.plan).caller,
+            orders.cancel_order(request)
+        )?
+        .outcome())
     }
 
     pub fn expect(&self, holds: bool, story: &str, got: impl std::fmt::Debug) {
@@ -246,7 +290,11 @@ impl Shop {
     /// Pays the right amount, expects PAID and gives an address.
     pub async fn pay_and_give_address(&self, placed: &Placed, story: &str) -> anyhow::Result<()> {
         let answer = self.pay(placed, placed.payable, 1).await?;
-        self.expect(answer.outcome() == pb::PaymentOutcome::Paid, story, answer.outcome());
+        self.expect(
+            answer.outcome() == pb::PaymentOutcome::Paid,
+            story,
+            answer.outcome(),
+        );
         self.give_address(placed).await
     }
 
@@ -265,11 +313,16 @@ impl Shop {
         let placed = match self.place(plan, &asked).await? {
             Ok(placed) => placed,
             Err(status) if plan.story == Story::ComeTooLate => {
-                self.expect(reason(&status) == "SOLD_OUT", "a latecomer finds nothing left", reason(&status));
+                self.expect(
+                    reason(&status) == "SOLD_OUT",
+                    "a latecomer finds nothing left",
+                    reason(&status),
+                );
                 return Ok(None);
             }
             Err(status) => {
-                self.surprises.note(told(&format!("{:?} could not place", plan.story), &status).to_string());
+                self.surprises
+                    .note(told(&format!("{:?} could not place", plan.story), &status).to_string());
                 return Ok(None);
             }
         };
@@ -293,7 +346,11 @@ impl Shop {
             }
             Story::CancelBeforePaying => {
                 let outcome = self.cancel(placed, Vec::new(), 1).await?;
-                self.expect(outcome == pb::CancelOutcome::Cancelled, "a cancellation before payment", outcome);
+                self.expect(
+                    outcome == pb::CancelOutcome::Cancelled,
+                    "a cancellation before payment",
+                    outcome,
+                );
                 Ok(())
             }
             Story::PayTwice => self.pay_twice(placed).await,
@@ -301,7 +358,11 @@ impl Shop {
             Story::PayWrongAmount => self.pay_wrong_amount(placed).await,
             Story::CancelAfterPaying | Story::CancelOneOfTwo => {
                 let answer = self.pay(placed, placed.payable, 1).await?;
-                self.expect(answer.outcome() == pb::PaymentOutcome::Paid, "a payment in time", answer.outcome());
+                self.expect(
+                    answer.outcome() == pb::PaymentOutcome::Paid,
+                    "a payment in time",
+                    answer.outcome(),
+                );
                 Ok(())
             }
             Story::AskForMore => self.ask_for_more(placed).await,
@@ -309,31 +370,49 @@ impl Shop {
     }
 
     async fn pay_twice(&self, placed: &Placed) -> anyhow::Result<()> {
-        self.pay_and_give_address(placed, "the first of two charges").await?;
+        self.pay_and_give_address(placed, "the first of two charges")
+            .await?;
         let second = self.pay(placed, placed.payable, 2).await?;
         let because = second.refund.map(|r| r.reason());
-        self.expect(because == Some(pb::RefundReason::DuplicatePayment), "the second of two charges", because);
+        self.expect(
+            because == Some(pb::RefundReason::DuplicatePayment),
+            "the second of two charges",
+            because,
+        );
         Ok(())
     }
 
     async fn report_twice(&self, placed: &Placed) -> anyhow::Result<()> {
         let first = self.pay(placed, placed.payable, 1).await?;
         let again = self.pay(placed, placed.payable, 1).await?;
-        self.expect(first == again, "the same payment reported twice has one answer", (&first, &again));
+        self.expect(
+            first == again,
+            "the same payment reported twice has one answer",
+            (&first, &again),
+        );
         self.give_address(placed).await
     }
 
     async fn pay_wrong_amount(&self, placed: &Placed) -> anyhow::Result<()> {
         let short = self.pay(placed, placed.payable - 1, 1).await?;
         let because = short.refund.map(|r| r.reason());
-        self.expect(because == Some(pb::RefundReason::AmountMismatch), "a charge of one too little", because);
+        self.expect(
+            because == Some(pb::RefundReason::AmountMismatch),
+            "a charge of one too little",
+            because,
+        );
         let right = self.pay(placed, placed.payable, 2).await?;
-        self.expect(right.outcome() == pb::PaymentOutcome::Paid, "the right charge after a wrong one", right.outcome());
+        self.expect(
+            right.outcome() == pb::PaymentOutcome::Paid,
+            "the right charge after a wrong one",
+            right.outcome(),
+        );
         self.give_address(placed).await
     }
 
     async fn ask_for_more(&self, placed: &Placed) -> anyhow::Result<()> {
-        self.pay_and_give_address(placed, "a payment in time").await?;
+        self.pay_and_give_address(placed, "a payment in time")
+            .await?;
         let mut more = placed.plan.clone();
         more.partner_order_id.push_str("-more");
         more.lines[0].1 = 1;
@@ -341,7 +420,11 @@ impl Shop {
             Ok(_) => self.expect(false, "a third unit in the drop is refused", "an order"),
             Err(status) => {
                 let because = reason(&status);
-                self.expect(because == "LIMIT_EXCEEDED" || because == "SOLD_OUT", "a third unit in the drop is refused", because);
+                self.expect(
+                    because == "LIMIT_EXCEEDED" || because == "SOLD_OUT",
+                    "a third unit in the drop is refused",
+                    because,
+                );
             }
         }
         Ok(())
@@ -352,10 +435,18 @@ impl Shop {
         let answer = self.pay(placed, placed.payable, 1).await?;
         if self.is_drop {
             let because = answer.refund.map(|r| r.reason());
-            self.expect(because == Some(pb::RefundReason::HoldExpired), "a late payment with nothing left", because);
+            self.expect(
+                because == Some(pb::RefundReason::HoldExpired),
+                "a late payment with nothing left",
+                because,
+            );
             return Ok(());
         }
-        self.expect(answer.outcome() == pb::PaymentOutcome::Paid, "a late payment with units left", answer.outcome());
+        self.expect(
+            answer.outcome() == pb::PaymentOutcome::Paid,
+            "a late payment with units left",
+            answer.outcome(),
+        );
         self.give_address(placed).await
     }
 
@@ -363,7 +454,10 @@ impl Shop {
     pub async fn cancel_after_paying(&self, placed: &Placed) -> anyhow::Result<()> {
         let half = placed.plan.story == Story::CancelOneOfTwo;
         let lines = if half {
-            vec![pb::LineQuantity { order_line_id: placed.line_ids[0].clone(), quantity: placed.plan.lines[0].1 / 2 }]
+            vec![pb::LineQuantity {
+                order_line_id: placed.line_ids[0].clone(),
+                quantity: placed.plan.lines[0].1 / 2,
+            }]
         } else {
             Vec::new()
         };
@@ -372,19 +466,33 @@ impl Shop {
             // Fulfilment had not heard of the order yet; the decision comes with the feed.
             outcome = pb::CancelOutcome::Cancelled;
         }
-        self.expect(outcome == pb::CancelOutcome::Cancelled, "a cancellation before shipment", outcome);
-        if half { self.give_address(placed).await } else { Ok(()) }
+        self.expect(
+            outcome == pb::CancelOutcome::Cancelled,
+            "a cancellation before shipment",
+            outcome,
+        );
+        if half {
+            self.give_address(placed).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Cancels when the parcel is delivered.
     pub async fn cancel_too_late(&self, placed: &Placed) -> anyhow::Result<()> {
         let outcome = self.cancel(placed, Vec::new(), 1).await?;
-        self.expect(outcome == pb::CancelOutcome::TooLate, "a cancellation after delivery", outcome);
+        self.expect(
+            outcome == pb::CancelOutcome::TooLate,
+            "a cancellation after delivery",
+            outcome,
+        );
         Ok(())
     }
 }
 
 /// The payable minor units of an order's amount.
 pub fn payable(amount: Option<&pb::OrderAmount>) -> i64 {
-    amount.and_then(|a| a.payable.as_ref()).map_or(0, |m| m.minor_units)
+    amount
+        .and_then(|a| a.payable.as_ref())
+        .map_or(0, |m| m.minor_units)
 }

@@ -30,6 +30,8 @@ impl Tokens {
     }
 
     fn caller(&self, claims: Claims) -> anyhow::Result<Caller> {
-        Ok(self.connections.with(&Bearer::new(&self.signer.mint(claims, LIFE))?))
+        Ok(self
+            .connections
+            .with(&Bearer::new(&self.signer.mint(claims, LIFE))?))
     }
 }

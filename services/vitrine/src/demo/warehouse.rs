@@ -49,7 +49,10 @@ impl Warehouse {
         // The queue can begin with others' work, so look a few pages deep.
         for _ in 0..20 {
             let page = retrying(|| {
-                let request = pb::ListWorkRequest { page_size: WAVE, page_token: page_token.clone() };
+                let request = pb::ListWorkRequest {
+                    page_size: WAVE,
+                    page_token: page_token.clone(),
+                };
                 let mut client = self.caller.fulfillment();
                 async move { client.list_work(request).await }
             })
@@ -57,10 +60,15 @@ impl Warehouse {
             .map_err(|s| told("the warehouse could not read its queue", &s))?;
             {
                 let ours = lock(&self.ours);
-                drafts.extend(page.fulfillments.iter().filter(|f| ours.contains(&f.order_id)).map(|f| pb::ShipmentDraft {
-                    fulfillment_id: f.fulfillment_id.clone(),
-                    ..Default::default()
-                }));
+                drafts.extend(
+                    page.fulfillments
+                        .iter()
+                        .filter(|f| ours.contains(&f.order_id))
+                        .map(|f| pb::ShipmentDraft {
+                            fulfillment_id: f.fulfillment_id.clone(),
+                            ..Default::default()
+                        }),
+                );
             }
             page_token = page.next_page_token;
             if drafts.len() >= WAVE as usize || page_token.is_empty() {
@@ -72,16 +80,25 @@ impl Warehouse {
         if drafts.is_empty() {
             return Ok(false);
         }
-        let request = pb::BatchCreateShipmentsRequest { request_id: format!("{}-wave-{number}", self.run), drafts };
+        let request = pb::BatchCreateShipmentsRequest {
+            request_id: format!("{}-wave-{number}", self.run),
+            drafts,
+        };
         let shipped = retrying(|| {
             let (request, mut client) = (request.clone(), self.caller.fulfillment());
             async move { client.batch_create_shipments(request).await }
         })
         .await
         .map_err(|s| told("the warehouse could not ship a wave", &s))?;
-        let ids: Vec<String> =
-            shipped.verdicts.into_iter().map(|v| v.shipment_id).filter(|id| !id.is_empty()).collect();
-        self.tallies.shipped.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        let ids: Vec<String> = shipped
+            .verdicts
+            .into_iter()
+            .map(|v| v.shipment_id)
+            .filter(|id| !id.is_empty())
+            .collect();
+        self.tallies
+            .shipped
+            .fetch_add(ids.len() as u64, Ordering::Relaxed);
         if !ids.is_empty() {
             self.deliver(number, &ids).await?;
         }
@@ -100,11 +117,21 @@ impl Warehouse {
             .iter()
             .enumerate()
             .map(|(n, id)| {
-                let status = if lost_shipments.contains(id) { pb::TrackingStatus::Lost } else { pb::TrackingStatus::Delivered };
-                pb::TrackingRecord { shipment_id: id.clone(), event: Some(event(n, status)) }
+                let status = if lost_shipments.contains(id) {
+                    pb::TrackingStatus::Lost
+                } else {
+                    pb::TrackingStatus::Delivered
+                };
+                pb::TrackingRecord {
+                    shipment_id: id.clone(),
+                    event: Some(event(n, status)),
+                }
             })
             .collect();
-        let request = pb::BatchRecordTrackingRequest { request_id: format!("{}-carrier-{number}", self.run), records };
+        let request = pb::BatchRecordTrackingRequest {
+            request_id: format!("{}-carrier-{number}", self.run),
+            records,
+        };
         let done = retrying(|| {
             let (request, mut client) = (request.clone(), self.caller.fulfillment());
             async move { client.batch_record_tracking(request).await }
@@ -112,9 +139,15 @@ impl Warehouse {
         .await
         .map_err(|s| told("the carrier could not report a wave", &s))?;
         if let Some(refused) = done.verdicts.iter().find(|v| !v.refusal_reason.is_empty()) {
-            anyhow::bail!("the carrier's report was refused: {}", refused.refusal_message);
+            anyhow::bail!(
+                "the carrier's report was refused: {}",
+                refused.refusal_message
+            );
         }
-        self.tallies.delivered.fetch_add((shipment_ids.len() - lost_shipments.len()) as u64, Ordering::Relaxed);
+        self.tallies.delivered.fetch_add(
+            (shipment_ids.len() - lost_shipments.len()) as u64,
+            Ordering::Relaxed,
+        );
         Ok(())
     }
 
@@ -124,13 +157,21 @@ impl Warehouse {
         let mut found = HashSet::new();
         for order_id in orders {
             let page = retrying(|| {
-                let request = pb::ListShipmentsRequest { order_id: order_id.clone(), ..Default::default() };
+                let request = pb::ListShipmentsRequest {
+                    order_id: order_id.clone(),
+                    ..Default::default()
+                };
                 let mut client = self.caller.fulfillment();
                 async move { client.list_shipments(request).await }
             })
             .await
             .map_err(|s| told("the carrier could not look up a parcel", &s))?;
-            found.extend(page.shipments.into_iter().map(|s| s.shipment_id).filter(|id| shipment_ids.contains(id)));
+            found.extend(
+                page.shipments
+                    .into_iter()
+                    .map(|s| s.shipment_id)
+                    .filter(|id| shipment_ids.contains(id)),
+            );
         }
         Ok(found)
     }
@@ -138,5 +179,7 @@ impl Warehouse {
 
 /// A lock whose content stays right whatever a panicking holder did.
 pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

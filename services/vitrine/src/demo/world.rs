@@ -12,8 +12,8 @@ use tonic::Status;
 use super::client::{Caller, reason, retrying, told};
 use super::plan::{DROP_PER_PERSON, DROP_PRODUCT, PARTNERS, PRODUCTS, Plan, RoomPlan};
 use super::tokens::Tokens;
-use crate::token::Role;
 use super::{now_proto, platform::PaymentKey};
+use crate::token::Role;
 
 /// A partner as the demo plays it.
 pub struct PartnerWorld {
@@ -54,12 +54,12 @@ fn text(parts: &[&str]) -> String {
 macro_rules! ask {
     ($what:expr, $caller:expr, $client:ident . $method:ident ( $request:expr )) => {{
         let request = $request;
-        retrying(|| {
+        $crate::demo::client::retrying(|| {
             let (request, mut client) = (request.clone(), $caller.$client());
             async move { client.$method(request).await }
         })
         .await
-        .map_err(|s| told($what, &s))
+        .map_err(|s| $crate::demo::client::told($what, &s))
     }};
 }
 pub(super) use ask;
@@ -80,14 +80,18 @@ impl World {
             }
         }
         refuse_a_listing(&ops, &partners[1], &product_ids_and_variants[0].1, run).await?;
-        let allotment_ids = allotments(&ops, plan, &partners, &product_ids_and_variants, run).await?;
+        let allotment_ids =
+            allotments(&ops, plan, &partners, &product_ids_and_variants, run).await?;
         let mut world = World {
             host: tokens.retailer("demo-host", &[Role::Host])?,
             warehouse: tokens.retailer("demo-warehouse", &[Role::Warehouse, Role::Carrier])?,
             care: tokens.retailer("demo-care", &[Role::Care])?,
             ops,
             partners,
-            product_ids: product_ids_and_variants.into_iter().map(|(id, _)| id).collect(),
+            product_ids: product_ids_and_variants
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect(),
             allotment_ids,
             drop_id: String::new(),
             rooms: Vec::new(),
@@ -105,7 +109,11 @@ impl World {
 async fn products(ops: &Caller, run: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut made = Vec::new();
     for product in &PRODUCTS {
-        let unit = if product.by_weight { common::Unit::Gram } else { common::Unit::Each };
+        let unit = if product.by_weight {
+            common::Unit::Gram
+        } else {
+            common::Unit::Each
+        };
         let variant = catalog::Variant {
             sku: text(&[product.sku, run]),
             unit: unit.into(),
@@ -123,14 +131,29 @@ async fn products(ops: &Caller, run: &str) -> anyhow::Result<Vec<(String, String
             }),
             validate_only: false,
         };
-        let product = ask!("could not create a product", ops, products.create_product(request))?.product.unwrap_or_default();
-        let variant_id = product.variants.first().map(|v| v.variant_id.clone()).unwrap_or_default();
+        let product = ask!(
+            "could not create a product",
+            ops,
+            products.create_product(request)
+        )?
+        .product
+        .unwrap_or_default();
+        let variant_id = product
+            .variants
+            .first()
+            .map(|v| v.variant_id.clone())
+            .unwrap_or_default();
         made.push((product.product_id, variant_id));
     }
     Ok(made)
 }
 
-async fn partner(ops: &Caller, tokens: &Tokens, index: usize, run: &str) -> anyhow::Result<PartnerWorld> {
+async fn partner(
+    ops: &Caller,
+    tokens: &Tokens,
+    index: usize,
+    run: &str,
+) -> anyhow::Result<PartnerWorld> {
     let plan = &PARTNERS[index];
     let request = catalog::RegisterPartnerRequest {
         request_id: text(&[run, "partner", plan.code]),
@@ -141,7 +164,13 @@ async fn partner(ops: &Caller, tokens: &Tokens, index: usize, run: &str) -> anyh
             ..Default::default()
         }),
     };
-    let partner = ask!("could not register a partner", ops, partners.register_partner(request))?.partner.unwrap_or_default();
+    let partner = ask!(
+        "could not register a partner",
+        ops,
+        partners.register_partner(request)
+    )?
+    .partner
+    .unwrap_or_default();
     let key = PaymentKey::generate();
     let request = catalog::AddPaymentKeyRequest {
         request_id: text(&[run, "key", plan.code]),
@@ -149,7 +178,11 @@ async fn partner(ops: &Caller, tokens: &Tokens, index: usize, run: &str) -> anyh
         kid: key.kid.clone(),
         public_key_jwk: key.public_jwk.clone(),
     };
-    ask!("could not add a payment key", ops, partners.add_payment_key(request))?;
+    ask!(
+        "could not add a payment key",
+        ops,
+        partners.add_payment_key(request)
+    )?;
     let request = catalog::RegisterOutletRequest {
         request_id: text(&[run, "outlet", plan.code]),
         outlet: Some(catalog::Outlet {
@@ -159,7 +192,13 @@ async fn partner(ops: &Caller, tokens: &Tokens, index: usize, run: &str) -> anyh
             ..Default::default()
         }),
     };
-    let outlet = ask!("could not register an outlet", ops, partners.register_outlet(request))?.outlet.unwrap_or_default();
+    let outlet = ask!(
+        "could not register an outlet",
+        ops,
+        partners.register_outlet(request)
+    )?
+    .outlet
+    .unwrap_or_default();
     Ok(PartnerWorld {
         caller: tokens.partner(&partner.partner_id)?,
         partner_id: partner.partner_id,
@@ -170,7 +209,10 @@ async fn partner(ops: &Caller, tokens: &Tokens, index: usize, run: &str) -> anyh
 }
 
 fn money(minor_units: i64, currency_code: &str) -> common::Money {
-    common::Money { currency_code: currency_code.into(), minor_units }
+    common::Money {
+        currency_code: currency_code.into(),
+        minor_units,
+    }
 }
 
 fn terms(index: usize, product: usize) -> catalog::ListingTerms {
@@ -200,7 +242,11 @@ async fn listing(
     variant_id: &str,
     run: &str,
 ) -> anyhow::Result<catalog::Listing> {
-    let (proposer, decider) = if index == 0 { (ops, &partner.caller) } else { (&partner.caller, ops) };
+    let (proposer, decider) = if index == 0 {
+        (ops, &partner.caller)
+    } else {
+        (&partner.caller, ops)
+    };
     let key = |step: &str| text(&[run, step, PARTNERS[index].code, PRODUCTS[product].sku]);
     let request = catalog::ProposeListingRequest {
         request_id: key("propose"),
@@ -209,14 +255,23 @@ async fn listing(
         terms: Some(terms(index, product)),
         validate_only: false,
     };
-    let listing = ask!("could not propose a listing", proposer, listings.propose_listing(request))?.listing.unwrap_or_default();
+    let listing = ask!(
+        "could not propose a listing",
+        proposer,
+        listings.propose_listing(request)
+    )?
+    .listing
+    .unwrap_or_default();
     let own = catalog::DecideListingRequest {
         request_id: key("decide-own"),
         listing_id: listing.listing_id.clone(),
         decision: catalog::Decision::Approve.into(),
         ..Default::default()
     };
-    expect_refusal("SELF_APPROVAL", proposer.listings().decide_listing(own).await)?;
+    expect_refusal(
+        "SELF_APPROVAL",
+        proposer.listings().decide_listing(own).await,
+    )?;
     let request = catalog::DecideListingRequest {
         request_id: key("decide"),
         listing_id: listing.listing_id.clone(),
@@ -224,27 +279,51 @@ async fn listing(
         reason: "agreed".into(),
         etag: listing.etag,
     };
-    ask!("could not approve a listing", decider, listings.decide_listing(request))?;
+    ask!(
+        "could not approve a listing",
+        decider,
+        listings.decide_listing(request)
+    )?;
     let request = catalog::PublishListingRequest {
         request_id: key("publish"),
         listing_id: listing.listing_id,
         ..Default::default()
     };
-    Ok(ask!("could not publish a listing", ops, listings.publish_listing(request))?.listing.unwrap_or_default())
+    Ok(ask!(
+        "could not publish a listing",
+        ops,
+        listings.publish_listing(request)
+    )?
+    .listing
+    .unwrap_or_default())
 }
 
-async fn refuse_a_listing(ops: &Caller, partner: &PartnerWorld, variant_id: &str, run: &str) -> anyhow::Result<()> {
+async fn refuse_a_listing(
+    ops: &Caller,
+    partner: &PartnerWorld,
+    variant_id: &str,
+    run: &str,
+) -> anyhow::Result<()> {
     let request = catalog::ProposeListingRequest {
         request_id: text(&[run, "propose-too-cheap"]),
         partner_id: String::new(),
         variant_id: variant_id.to_owned(),
         terms: Some(catalog::ListingTerms {
-            price: Some(common::Price { amount: Some(money(100, "JPY")), per_quantity: 1 }),
+            price: Some(common::Price {
+                amount: Some(money(100, "JPY")),
+                per_quantity: 1,
+            }),
             ..terms(1, 0)
         }),
         validate_only: false,
     };
-    let listing = ask!("could not propose a listing", partner.caller, listings.propose_listing(request))?.listing.unwrap_or_default();
+    let listing = ask!(
+        "could not propose a listing",
+        partner.caller,
+        listings.propose_listing(request)
+    )?
+    .listing
+    .unwrap_or_default();
     let request = catalog::DecideListingRequest {
         request_id: text(&[run, "reject-too-cheap"]),
         listing_id: listing.listing_id,
@@ -252,7 +331,11 @@ async fn refuse_a_listing(ops: &Caller, partner: &PartnerWorld, variant_id: &str
         reason: "the price is below what the brand allows".into(),
         ..Default::default()
     };
-    ask!("could not reject a listing", ops, listings.decide_listing(request))?;
+    ask!(
+        "could not reject a listing",
+        ops,
+        listings.decide_listing(request)
+    )?;
     Ok(())
 }
 
@@ -267,7 +350,11 @@ async fn allotments(
 ) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for (product, (_, variant_id)) in products.iter().enumerate() {
-        let units = if product == DROP_PRODUCT { plan.scale.drop_units } else { PRODUCTS[product].units };
+        let units = if product == DROP_PRODUCT {
+            plan.scale.drop_units
+        } else {
+            PRODUCTS[product].units
+        };
         // A part comes later, as a top-up.
         let first = units - units / 10;
         let request = order::CreateAllotmentRequest {
@@ -291,11 +378,18 @@ async fn allotments(
             reason: "second delivery of the day".into(),
         };
         if units > first {
-            ask!("could not top up an allotment", ops, allotments.record_movement(request))?;
+            ask!(
+                "could not top up an allotment",
+                ops,
+                allotments.record_movement(request)
+            )?;
         }
         for partner in partners {
             let request = order::AssignListingRequest {
-                request_id: text(&[run, "assign", &partner.listings[product].listing_id]).chars().take(64).collect(),
+                request_id: text(&[run, "assign", &partner.listings[product].listing_id])
+                    .chars()
+                    .take(64)
+                    .collect(),
                 allotment_id: allotment.allotment_id.clone(),
                 listing_id: partner.listings[product].listing_id.clone(),
                 unit_cap: 0,
@@ -317,11 +411,18 @@ async fn create_drop(world: &World, plan: &Plan) -> anyhow::Result<String> {
         request_id: text(&[&world.run, "drop"]),
         drop: Some(order::Drop {
             allotment_id: world.allotment_ids[DROP_PRODUCT].clone(),
-            listing_ids: world.partners.iter().map(|p| p.listings[DROP_PRODUCT].listing_id.clone()).collect(),
+            listing_ids: world
+                .partners
+                .iter()
+                .map(|p| p.listings[DROP_PRODUCT].listing_id.clone())
+                .collect(),
             display_name: "Fourteen thousand".into(),
             window: Some(common::Window {
                 start_time: Some(now),
-                end_time: Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: now.nanos }),
+                end_time: Some(prost_types::Timestamp {
+                    seconds: now.seconds + 3_600,
+                    nanos: now.nanos,
+                }),
             }),
             total_limit: plan.scale.drop_units,
             per_person_limit: DROP_PER_PERSON,
@@ -341,9 +442,18 @@ async fn prepare_room(world: &World, plan: &RoomPlan, n: usize) -> anyhow::Resul
     let nth = n.to_string();
     let request = room::RegisterHostRequest {
         request_id: text(&[run, "host", &nth]),
-        host: Some(room::Host { display_name: plan.host.into(), ..Default::default() }),
+        host: Some(room::Host {
+            display_name: plan.host.into(),
+            ..Default::default()
+        }),
     };
-    let host = ask!("could not register a host", ops, hosts.register_host(request))?.host.unwrap_or_default();
+    let host = ask!(
+        "could not register a host",
+        ops,
+        hosts.register_host(request)
+    )?
+    .host
+    .unwrap_or_default();
     let now = now_proto();
     let request = room::CreateRoomRequest {
         request_id: text(&[run, "room", &nth]),
@@ -353,8 +463,18 @@ async fn prepare_room(world: &World, plan: &RoomPlan, n: usize) -> anyhow::Resul
             session_type: room::SessionType::Shopping.into(),
             host_ids: vec![host.host_id.clone()],
             outlet_ids: world.partners.iter().map(|p| p.outlet_id.clone()).collect(),
-            brand_rules: plan.products.iter().map(|p| PRODUCTS[*p].brand.to_owned()).collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
-            drop_id: if plan.is_drop { world.drop_id.clone() } else { String::new() },
+            brand_rules: plan
+                .products
+                .iter()
+                .map(|p| PRODUCTS[*p].brand.to_owned())
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            drop_id: if plan.is_drop {
+                world.drop_id.clone()
+            } else {
+                String::new()
+            },
             ..Default::default()
         }),
     };
@@ -369,12 +489,23 @@ async fn prepare_room(world: &World, plan: &RoomPlan, n: usize) -> anyhow::Resul
         room_id: room_id.clone(),
         schedule: Some(common::Window {
             start_time: Some(now),
-            end_time: Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: now.nanos }),
+            end_time: Some(prost_types::Timestamp {
+                seconds: now.seconds + 3_600,
+                nanos: now.nanos,
+            }),
         }),
         etag: String::new(),
     };
-    ask!("could not schedule a room", ops, rooms.schedule_room(request))?;
-    let early = room::GoLiveRequest { request_id: text(&[run, "early", &nth]), room_id: room_id.clone(), etag: String::new() };
+    ask!(
+        "could not schedule a room",
+        ops,
+        rooms.schedule_room(request)
+    )?;
+    let early = room::GoLiveRequest {
+        request_id: text(&[run, "early", &nth]),
+        room_id: room_id.clone(),
+        etag: String::new(),
+    };
     expect_refusal("HOST_NOT_APPROVED", world.host.rooms().go_live(early).await)?;
     let request = room::DecideHostRequest {
         request_id: text(&[run, "approve", &nth]),
@@ -410,7 +541,12 @@ where
     for _ in 0..200 {
         match retrying(&call).await {
             Ok(answer) => return Ok(answer),
-            Err(status) if matches!(status.code(), tonic::Code::NotFound | tonic::Code::FailedPrecondition) => {
+            Err(status)
+                if matches!(
+                    status.code(),
+                    tonic::Code::NotFound | tonic::Code::FailedPrecondition
+                ) =>
+            {
                 last = Some(status);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -419,15 +555,26 @@ where
     }
     Err(last.map_or_else(
         || anyhow::anyhow!("could not prepare {what}"),
-        |status| told(&format!("could not prepare {what} within ten seconds"), &status),
+        |status| {
+            told(
+                &format!("could not prepare {what} within ten seconds"),
+                &status,
+            )
+        },
     ))
 }
 
 /// A call that must be refused for this reason.
-pub fn expect_refusal<T>(wanted: &str, answer: Result<tonic::Response<T>, Status>) -> anyhow::Result<()> {
+pub fn expect_refusal<T>(
+    wanted: &str,
+    answer: Result<tonic::Response<T>, Status>,
+) -> anyhow::Result<()> {
     match answer {
         Err(status) if reason(&status) == wanted => Ok(()),
-        Err(status) => Err(told(&format!("expected the refusal {wanted}, got another"), &status)),
+        Err(status) => Err(told(
+            &format!("expected the refusal {wanted}, got another"),
+            &status,
+        )),
         Ok(_) => anyhow::bail!("expected the refusal {wanted}, but the call was done"),
     }
 }

@@ -70,7 +70,9 @@ impl Evening<'_> {
         self.the_drop_kept_its_limits(checks).await?;
         self.money_is_conserved(checks, report);
         self.parcels_match_orders(checks);
-        checks.that(self.facts.feed_gaps == 0, || format!("feeds have {} gaps", self.facts.feed_gaps));
+        checks.that(self.facts.feed_gaps == 0, || {
+            format!("feeds have {} gaps", self.facts.feed_gaps)
+        });
         self.count(report);
         self.ledger(report);
         Ok(())
@@ -79,12 +81,21 @@ impl Evening<'_> {
     fn orders_are_complete(&self, checks: &mut Checks) {
         let listed: HashSet<&String> = self.facts.orders.keys().collect();
         for order_id in self.ours {
-            checks.that(listed.contains(order_id), || format!("{order_id} was acknowledged but is in no partner's list"));
+            checks.that(listed.contains(order_id), || {
+                format!("{order_id} was acknowledged but is in no partner's list")
+            });
         }
         for (order_id, order) in &self.facts.orders {
             let last = self.facts.last_in_feed.get(order_id);
-            let same = last.is_some_and(|l| l.etag == order.etag && l.state == order.state && l.payment_state == order.payment_state && l.fulfilment_state == order.fulfilment_state);
-            checks.that(same, || format!("{order_id}: the feed's last word is not what the list says"));
+            let same = last.is_some_and(|l| {
+                l.etag == order.etag
+                    && l.state == order.state
+                    && l.payment_state == order.payment_state
+                    && l.fulfilment_state == order.fulfilment_state
+            });
+            checks.that(same, || {
+                format!("{order_id}: the feed's last word is not what the list says")
+            });
         }
     }
 
@@ -94,16 +105,53 @@ impl Evening<'_> {
             let mut sum = [0_i64; 7];
             for line in &order.lines {
                 let a = line_amount(line);
-                let parts = [units(a.price.as_ref()), units(a.retailer_discount.as_ref()), units(a.partner_discount.as_ref()), units(a.shipping.as_ref()), units(a.tax.as_ref()), units(a.payable.as_ref()), units(a.commission.as_ref())];
+                let parts = [
+                    units(a.price.as_ref()),
+                    units(a.retailer_discount.as_ref()),
+                    units(a.partner_discount.as_ref()),
+                    units(a.shipping.as_ref()),
+                    units(a.tax.as_ref()),
+                    units(a.payable.as_ref()),
+                    units(a.commission.as_ref()),
+                ];
                 let added = if a.tax_included { 0 } else { parts[4] };
-                checks.that(parts[5] == parts[0] - parts[1] - parts[2] + parts[3] + added, || format!("{}: a line's payable is not composed of its parts", order.order_id));
+                checks.that(
+                    parts[5] == parts[0] - parts[1] - parts[2] + parts[3] + added,
+                    || {
+                        format!(
+                            "{}: a line's payable is not composed of its parts",
+                            order.order_id
+                        )
+                    },
+                );
                 for (s, p) in sum.iter_mut().zip(parts) {
                     *s += p;
                 }
             }
-            let whole = [units(total.price.as_ref()), units(total.retailer_discount.as_ref()), units(total.partner_discount.as_ref()), units(total.shipping.as_ref()), units(total.tax.as_ref()), units(total.payable.as_ref()), units(total.commission.as_ref())];
-            checks.that(sum == whole, || format!("{}: the lines {sum:?} do not add up to the total {whole:?}", order.order_id));
-            checks.that(units(total.partner_owes.as_ref()) == whole[5] + whole[2] - whole[6], || format!("{}: what the partner owes is not payable + discount - commission", order.order_id));
+            let whole = [
+                units(total.price.as_ref()),
+                units(total.retailer_discount.as_ref()),
+                units(total.partner_discount.as_ref()),
+                units(total.shipping.as_ref()),
+                units(total.tax.as_ref()),
+                units(total.payable.as_ref()),
+                units(total.commission.as_ref()),
+            ];
+            checks.that(sum == whole, || {
+                format!(
+                    "{}: the lines {sum:?} do not add up to the total {whole:?}",
+                    order.order_id
+                )
+            });
+            checks.that(
+                units(total.partner_owes.as_ref()) == whole[5] + whole[2] - whole[6],
+                || {
+                    format!(
+                        "{}: what the partner owes is not payable + discount - commission",
+                        order.order_id
+                    )
+                },
+            );
         }
     }
 
@@ -111,33 +159,98 @@ impl Evening<'_> {
         for order in self.facts.orders.values().filter(|o| was_paid(o)) {
             for line in &order.lines {
                 let q = counters(line);
-                checks.that(q.ordered == q.cancelled + q.delivered + q.undelivered, || format!("{}: {} ordered, but {} cancelled, {} delivered, {} undelivered", order.order_id, q.ordered, q.cancelled, q.delivered, q.undelivered));
+                checks.that(
+                    q.ordered == q.cancelled + q.delivered + q.undelivered,
+                    || {
+                        format!(
+                            "{}: {} ordered, but {} cancelled, {} delivered, {} undelivered",
+                            order.order_id, q.ordered, q.cancelled, q.delivered, q.undelivered
+                        )
+                    },
+                );
             }
-            let whole = order.lines.iter().all(|l| counters(l).delivered == counters(l).ordered);
-            checks.that(whole || units(order.refund_due.as_ref()) > 0, || format!("{}: neither delivered whole nor a refund due", order.order_id));
+            let whole = order
+                .lines
+                .iter()
+                .all(|l| counters(l).delivered == counters(l).ordered);
+            checks.that(whole || units(order.refund_due.as_ref()) > 0, || {
+                format!(
+                    "{}: neither delivered whole nor a refund due",
+                    order.order_id
+                )
+            });
         }
         for order in self.facts.orders.values().filter(|o| !was_paid(o)) {
-            checks.that(matches!(order.state(), pb::OrderState::Expired | pb::OrderState::Cancelled), || format!("{}: unpaid, but {:?}", order.order_id, order.state()));
+            checks.that(
+                matches!(
+                    order.state(),
+                    pb::OrderState::Expired | pb::OrderState::Cancelled
+                ),
+                || format!("{}: unpaid, but {:?}", order.order_id, order.state()),
+            );
         }
     }
 
-    async fn units_are_conserved(&self, checks: &mut Checks, report: &mut Report) -> anyhow::Result<()> {
+    async fn units_are_conserved(
+        &self,
+        checks: &mut Checks,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         for (product, allotment_id) in self.world.allotment_ids.iter().enumerate() {
             let allotment = read::allotment(&self.world.ops, allotment_id).await?;
-            let moved: i64 = read::movements(&self.world.ops, allotment_id).await?.iter().map(|m| m.quantity).sum();
-            let listing_ids: HashSet<&str> = self.world.partners.iter().map(|p| p.listings[product].listing_id.as_str()).collect();
-            let taken: i64 = self.facts.orders.values().filter(|o| was_paid(o)).flat_map(|o| &o.lines).filter(|l| listing_ids.contains(l.listing_id.as_str())).map(|l| counters(l).ordered - counters(l).cancelled).sum();
-            checks.that(allotment.available + allotment.held + allotment.sold == allotment.supplied, || format!("{allotment_id}: {} + {} + {} is not {}", allotment.available, allotment.held, allotment.sold, allotment.supplied));
-            checks.that(moved == allotment.supplied, || format!("{allotment_id}: movements sum to {moved}, supplied is {}", allotment.supplied));
-            checks.that(allotment.held == 0, || format!("{allotment_id}: {} units are still held", allotment.held));
-            checks.that(taken == allotment.sold, || format!("{allotment_id}: orders took {taken}, sold is {}", allotment.sold));
+            let moved: i64 = read::movements(&self.world.ops, allotment_id)
+                .await?
+                .iter()
+                .map(|m| m.quantity)
+                .sum();
+            let listing_ids: HashSet<&str> = self
+                .world
+                .partners
+                .iter()
+                .map(|p| p.listings[product].listing_id.as_str())
+                .collect();
+            let taken: i64 = self
+                .facts
+                .orders
+                .values()
+                .filter(|o| was_paid(o))
+                .flat_map(|o| &o.lines)
+                .filter(|l| listing_ids.contains(l.listing_id.as_str()))
+                .map(|l| counters(l).ordered - counters(l).cancelled)
+                .sum();
+            checks.that(
+                allotment.available + allotment.held + allotment.sold == allotment.supplied,
+                || {
+                    format!(
+                        "{allotment_id}: {} + {} + {} is not {}",
+                        allotment.available, allotment.held, allotment.sold, allotment.supplied
+                    )
+                },
+            );
+            checks.that(moved == allotment.supplied, || {
+                format!(
+                    "{allotment_id}: movements sum to {moved}, supplied is {}",
+                    allotment.supplied
+                )
+            });
+            checks.that(allotment.held == 0, || {
+                format!("{allotment_id}: {} units are still held", allotment.held)
+            });
+            checks.that(taken == allotment.sold, || {
+                format!(
+                    "{allotment_id}: orders took {taken}, sold is {}",
+                    allotment.sold
+                )
+            });
             report.units_supplied += allotment.supplied;
             report.units_available += allotment.available;
             report.units_held += allotment.held;
             report.units_sold += allotment.sold;
             report.units_oversold += (taken - moved).max(0);
         }
-        checks.that(report.units_oversold == 0, || format!("{} units oversold", report.units_oversold));
+        checks.that(report.units_oversold == 0, || {
+            format!("{} units oversold", report.units_oversold)
+        });
         Ok(())
     }
 
@@ -146,62 +259,130 @@ impl Evening<'_> {
         let mut by_shopper: HashMap<(&str, &str), i64> = HashMap::new();
         let mut kept = 0;
         for order in self.facts.orders.values().filter(|o| was_paid(o)) {
-            for line in order.lines.iter().filter(|l| l.drop_id == self.world.drop_id) {
+            for line in order
+                .lines
+                .iter()
+                .filter(|l| l.drop_id == self.world.drop_id)
+            {
                 let units = counters(line).ordered - counters(line).cancelled;
-                *by_shopper.entry((&order.partner_id, &order.shopper_ref)).or_default() += units;
+                *by_shopper
+                    .entry((&order.partner_id, &order.shopper_ref))
+                    .or_default() += units;
                 kept += units;
             }
         }
-        checks.that(kept <= self.drop_units, || format!("the drop sold {kept} of {}", self.drop_units));
-        checks.that(drop.taken == kept, || format!("the drop says {} are taken, orders say {kept}", drop.taken));
-        checks.that(by_shopper.values().all(|n| *n <= self.drop_per_person), || "a shopper has more of the drop than one may".into());
+        checks.that(kept <= self.drop_units, || {
+            format!("the drop sold {kept} of {}", self.drop_units)
+        });
+        checks.that(drop.taken == kept, || {
+            format!("the drop says {} are taken, orders say {kept}", drop.taken)
+        });
+        checks.that(
+            by_shopper.values().all(|n| *n <= self.drop_per_person),
+            || "a shopper has more of the drop than one may".into(),
+        );
         Ok(())
     }
 
     fn money_is_conserved(&self, checks: &mut Checks, report: &mut Report) {
         let mut recorded: HashMap<(&str, &str), i64> = HashMap::new();
         for payment in &self.facts.payments {
-            let key = (payment.order_id.as_str(), payment.payment_reference.as_str());
-            let first = recorded.insert(key, units(payment.amount.as_ref())).is_none();
-            checks.that(first, || format!("{}: payment {} is recorded twice", payment.order_id, payment.payment_reference));
+            let key = (
+                payment.order_id.as_str(),
+                payment.payment_reference.as_str(),
+            );
+            let first = recorded
+                .insert(key, units(payment.amount.as_ref()))
+                .is_none();
+            checks.that(first, || {
+                format!(
+                    "{}: payment {} is recorded twice",
+                    payment.order_id, payment.payment_reference
+                )
+            });
         }
         let mut charged = 0;
         for charge in self.charges.iter().flatten() {
-            let found = recorded.get(&(charge.order_id.as_str(), charge.payment_reference.as_str()));
-            checks.that(found == Some(&charge.minor_units), || format!("{}: charged {} as {}, recorded {found:?}", charge.order_id, charge.minor_units, charge.payment_reference));
-            *report.charged_minor_units.entry(charge.currency_code.clone()).or_default() += charge.minor_units;
+            let found =
+                recorded.get(&(charge.order_id.as_str(), charge.payment_reference.as_str()));
+            checks.that(found == Some(&charge.minor_units), || {
+                format!(
+                    "{}: charged {} as {}, recorded {found:?}",
+                    charge.order_id, charge.minor_units, charge.payment_reference
+                )
+            });
+            *report
+                .charged_minor_units
+                .entry(charge.currency_code.clone())
+                .or_default() += charge.minor_units;
             charged += 1;
         }
-        checks.that(recorded.len() == charged, || format!("{charged} charges, but {} payments", recorded.len()));
+        checks.that(recorded.len() == charged, || {
+            format!("{charged} charges, but {} payments", recorded.len())
+        });
         let mut refunds: HashMap<&str, (i64, i64)> = HashMap::new();
         for refund in &self.facts.refunds {
             let sums = refunds.entry(&refund.order_id).or_default();
             sums.0 += units(refund.shopper_amount.as_ref());
             sums.1 += units(refund.partner_amount.as_ref());
-            let currency = refund.shopper_amount.as_ref().map(|m| m.currency_code.clone()).unwrap_or_default();
-            *report.refund_due_minor_units.entry(currency).or_default() += units(refund.shopper_amount.as_ref());
+            let currency = refund
+                .shopper_amount
+                .as_ref()
+                .map(|m| m.currency_code.clone())
+                .unwrap_or_default();
+            *report.refund_due_minor_units.entry(currency).or_default() +=
+                units(refund.shopper_amount.as_ref());
         }
         let mut paid_by_order: HashMap<&str, i64> = HashMap::new();
         for ((order_id, _), amount) in &recorded {
             *paid_by_order.entry(order_id).or_default() += amount;
         }
         for order in self.facts.orders.values() {
-            self.one_orders_money(checks, report, order, paid_by_order.get(order.order_id.as_str()).copied().unwrap_or(0), refunds.get(order.order_id.as_str()).copied().unwrap_or_default());
+            self.one_orders_money(
+                checks,
+                report,
+                order,
+                paid_by_order
+                    .get(order.order_id.as_str())
+                    .copied()
+                    .unwrap_or(0),
+                refunds
+                    .get(order.order_id.as_str())
+                    .copied()
+                    .unwrap_or_default(),
+            );
         }
         for (currency, charged) in &report.charged_minor_units {
             let kept = report.paid_minor_units.get(currency).copied().unwrap_or(0);
-            let back = report.refund_due_minor_units.get(currency).copied().unwrap_or(0);
-            checks.that(kept + back == *charged, || format!("{currency}: {charged} charged, but {kept} kept + {back} to be paid back"));
+            let back = report
+                .refund_due_minor_units
+                .get(currency)
+                .copied()
+                .unwrap_or(0);
+            checks.that(kept + back == *charged, || {
+                format!("{currency}: {charged} charged, but {kept} kept + {back} to be paid back")
+            });
         }
     }
 
     /// What was paid for one order is what it keeps and what goes back. What it keeps is worked out from its lines:
     /// each line's payable in proportion to the units that were neither cancelled nor undelivered.
-    fn one_orders_money(&self, checks: &mut Checks, report: &mut Report, order: &pb::Order, paid: i64, refunds: (i64, i64)) {
+    fn one_orders_money(
+        &self,
+        checks: &mut Checks,
+        report: &mut Report,
+        order: &pb::Order,
+        paid: i64,
+        refunds: (i64, i64),
+    ) {
         let kept_of = |amount: i64, line: &pb::OrderLine| {
             let q = counters(line);
             let gone = q.cancelled + q.undelivered;
-            if q.ordered == 0 { 0.0 } else { amount as f64 * (q.ordered - gone) as f64 / q.ordered as f64 }
+            if q.ordered == 0 {
+                0.0
+            } else {
+                amount as f64 * (q.ordered - gone) as f64 / q.ordered as f64
+            }
         };
         let (mut kept, mut kept_subsidy, mut slack) = (0.0, 0.0, 0.0);
         for line in order.lines.iter().filter(|_| was_paid(order)) {
@@ -211,16 +392,49 @@ impl Evening<'_> {
             // A split line is off by less than one minor unit; a whole one by nothing.
             let q = counters(line);
             let gone = q.cancelled + q.undelivered;
-            slack += if gone == 0 || gone == q.ordered { 0.0 } else { 1.0 };
+            slack += if gone == 0 || gone == q.ordered {
+                0.0
+            } else {
+                1.0
+            };
         }
         let off = (paid - refunds.0) as f64 - kept;
-        checks.that(off.abs() <= slack, || format!("{}: {paid} paid, {} to go back, but {kept} is kept", order.order_id, refunds.0));
-        let subsidy: i64 = order.lines.iter().filter(|_| was_paid(order)).map(|l| units(line_amount(l).partner_discount.as_ref())).sum();
+        checks.that(off.abs() <= slack, || {
+            format!(
+                "{}: {paid} paid, {} to go back, but {kept} is kept",
+                order.order_id, refunds.0
+            )
+        });
+        let subsidy: i64 = order
+            .lines
+            .iter()
+            .filter(|_| was_paid(order))
+            .map(|l| units(line_amount(l).partner_discount.as_ref()))
+            .sum();
         let off = (subsidy - refunds.1) as f64 - kept_subsidy;
-        checks.that(off.abs() <= slack, || format!("{}: of the partner's {subsidy}, {} go back, but {kept_subsidy} is kept", order.order_id, refunds.1));
-        checks.that(refunds.0 <= paid, || format!("{}: more goes back than was paid", order.order_id));
-        checks.that(units(order.refund_due.as_ref()) == refunds.0, || format!("{}: the order says {} is due back, its refunds say {}", order.order_id, units(order.refund_due.as_ref()), refunds.0));
-        let currency = order.amount.as_ref().and_then(|a| a.payable.as_ref()).map(|m| m.currency_code.clone()).unwrap_or_default();
+        checks.that(off.abs() <= slack, || {
+            format!(
+                "{}: of the partner's {subsidy}, {} go back, but {kept_subsidy} is kept",
+                order.order_id, refunds.1
+            )
+        });
+        checks.that(refunds.0 <= paid, || {
+            format!("{}: more goes back than was paid", order.order_id)
+        });
+        checks.that(units(order.refund_due.as_ref()) == refunds.0, || {
+            format!(
+                "{}: the order says {} is due back, its refunds say {}",
+                order.order_id,
+                units(order.refund_due.as_ref()),
+                refunds.0
+            )
+        });
+        let currency = order
+            .amount
+            .as_ref()
+            .and_then(|a| a.payable.as_ref())
+            .map(|m| m.currency_code.clone())
+            .unwrap_or_default();
         *report.paid_minor_units.entry(currency).or_default() += paid - refunds.0;
     }
 
@@ -241,8 +455,16 @@ impl Evening<'_> {
         for order in self.facts.orders.values() {
             for line in &order.lines {
                 let q = counters(line);
-                let parcels = in_parcels.get(line.order_line_id.as_str()).copied().unwrap_or_default();
-                checks.that(parcels == [q.shipped, q.delivered, q.undelivered], || format!("{}: parcels hold {parcels:?}, the order counts {q:?}", order.order_id));
+                let parcels = in_parcels
+                    .get(line.order_line_id.as_str())
+                    .copied()
+                    .unwrap_or_default();
+                checks.that(parcels == [q.shipped, q.delivered, q.undelivered], || {
+                    format!(
+                        "{}: parcels hold {parcels:?}, the order counts {q:?}",
+                        order.order_id
+                    )
+                });
             }
         }
     }
@@ -252,11 +474,31 @@ impl Evening<'_> {
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         report.orders_placed = number(orders().count());
         report.orders_paid = number(orders().filter(|o| was_paid(o)).count());
-        report.orders_delivered = number(orders().filter(|o| o.fulfilment_state() == pb::FulfilmentState::Delivered).count());
-        report.orders_refund_due = number(orders().filter(|o| units(o.refund_due.as_ref()) > 0).count());
-        report.orders_expired = number(orders().filter(|o| o.state() == pb::OrderState::Expired).count());
-        report.orders_cancelled = number(orders().filter(|o| o.state() == pb::OrderState::Cancelled).count());
-        report.drop_orders = number(orders().filter(|o| was_paid(o) && o.lines.iter().any(|l| l.drop_id == self.world.drop_id)).count());
+        report.orders_delivered = number(
+            orders()
+                .filter(|o| o.fulfilment_state() == pb::FulfilmentState::Delivered)
+                .count(),
+        );
+        report.orders_refund_due = number(
+            orders()
+                .filter(|o| units(o.refund_due.as_ref()) > 0)
+                .count(),
+        );
+        report.orders_expired = number(
+            orders()
+                .filter(|o| o.state() == pb::OrderState::Expired)
+                .count(),
+        );
+        report.orders_cancelled = number(
+            orders()
+                .filter(|o| o.state() == pb::OrderState::Cancelled)
+                .count(),
+        );
+        report.drop_orders = number(
+            orders()
+                .filter(|o| was_paid(o) && o.lines.iter().any(|l| l.drop_id == self.world.drop_id))
+                .count(),
+        );
         report.feed_entries = self.facts.feed_entries;
         report.feed_gaps = self.facts.feed_gaps;
     }
@@ -265,9 +507,27 @@ impl Evening<'_> {
     fn ledger(&self, report: &mut Report) {
         let mut rows: BTreeMap<(usize, usize), LedgerRow> = BTreeMap::new();
         for order in self.facts.orders.values() {
-            let touched = order.lines.first().and_then(|l| l.touchpoints.first()).map(|t| t.room_id.as_str());
-            let Some(room) = self.world.rooms.iter().position(|r| Some(r.room_id.as_str()) == touched) else { continue };
-            let Some(partner) = self.world.partners.iter().position(|p| p.partner_id == order.partner_id) else { continue };
+            let touched = order
+                .lines
+                .first()
+                .and_then(|l| l.touchpoints.first())
+                .map(|t| t.room_id.as_str());
+            let Some(room) = self
+                .world
+                .rooms
+                .iter()
+                .position(|r| Some(r.room_id.as_str()) == touched)
+            else {
+                continue;
+            };
+            let Some(partner) = self
+                .world
+                .partners
+                .iter()
+                .position(|p| p.partner_id == order.partner_id)
+            else {
+                continue;
+            };
             let row = rows.entry((room, partner)).or_insert_with(|| LedgerRow {
                 partner: PARTNERS[partner].name.into(),
                 currency: PARTNERS[partner].currency.into(),
@@ -279,19 +539,32 @@ impl Evening<'_> {
             }
             let amount = order.amount.clone().unwrap_or_default();
             row.orders_paid += 1;
-            row.units += order.lines.iter().map(|l| counters(l).ordered - counters(l).cancelled).sum::<i64>();
+            row.units += order
+                .lines
+                .iter()
+                .map(|l| counters(l).ordered - counters(l).cancelled)
+                .sum::<i64>();
             row.price += units(amount.price.as_ref());
-            row.discounts += units(amount.retailer_discount.as_ref()) + units(amount.partner_discount.as_ref());
+            row.discounts +=
+                units(amount.retailer_discount.as_ref()) + units(amount.partner_discount.as_ref());
             row.paid += units(amount.payable.as_ref());
-            row.shipping_and_added_tax += units(amount.payable.as_ref()) - units(amount.price.as_ref()) + units(amount.retailer_discount.as_ref()) + units(amount.partner_discount.as_ref());
+            row.shipping_and_added_tax += units(amount.payable.as_ref())
+                - units(amount.price.as_ref())
+                + units(amount.retailer_discount.as_ref())
+                + units(amount.partner_discount.as_ref());
             row.commission += units(amount.commission.as_ref());
             row.partner_owes += units(amount.partner_owes.as_ref());
         }
         for ((room, partner), mut row) in rows {
-            if let Some(shared) = report.ledger.iter().find(|r| r.partner.is_empty() && r.room == room.to_string()) {
+            if let Some(shared) = report
+                .ledger
+                .iter()
+                .find(|r| r.partner.is_empty() && r.room == room.to_string())
+            {
                 // The audience is one for both partners; it stands in the room's first row.
                 if partner == 0 {
-                    (row.views, row.likes, row.questions) = (shared.views, shared.likes, shared.questions);
+                    (row.views, row.likes, row.questions) =
+                        (shared.views, shared.likes, shared.questions);
                 }
             }
             row.room = room.to_string();

@@ -8,7 +8,7 @@ use contracts::fulfillment::v1 as fulfillment;
 use contracts::order::v1 as order;
 use contracts::room::v1 as room;
 
-use crate::demo::client::{Caller, retrying, told};
+use crate::demo::client::Caller;
 use crate::demo::world::ask;
 
 /// Pages of a feed or a list that are read at most; more would be a loop.
@@ -26,10 +26,20 @@ pub struct Marks {
 macro_rules! feed {
     ($name:ident, $client:ident . $method:ident ( $area:ident :: $request:ident ) -> $entry:ty) => {
         /// A feed's entries after a cursor, to its end, with the cursor of the end.
-        pub async fn $name(caller: &Caller, mut cursor: String) -> anyhow::Result<(Vec<$entry>, String)> {
+        pub async fn $name(
+            caller: &Caller,
+            mut cursor: String,
+        ) -> anyhow::Result<(Vec<$entry>, String)> {
             let mut entries = Vec::new();
             for _ in 0..PAGES {
-                let page = ask!("a feed could not be read", caller, $client.$method($area::$request { cursor: cursor.clone(), page_size: 1_000 }))?;
+                let page = ask!(
+                    "a feed could not be read",
+                    caller,
+                    $client.$method($area::$request {
+                        cursor: cursor.clone(),
+                        page_size: 1_000
+                    })
+                )?;
                 if page.entries.is_empty() {
                     break;
                 }
@@ -63,7 +73,11 @@ macro_rules! list {
             let mut items = Vec::new();
             let mut page_token = String::new();
             for _ in 0..PAGES {
-                let request = $area::$request { page_size: $page, page_token: page_token.clone(), ..Default::default() };
+                let request = $area::$request {
+                    page_size: $page,
+                    page_token: page_token.clone(),
+                    ..Default::default()
+                };
                 let page = ask!("a list could not be read", caller, $client.$method(request))?;
                 items.extend(page.$field);
                 page_token = page.next_page_token;
@@ -81,25 +95,56 @@ list!(refunds, orders.list_refunds(order::ListRefundsRequest, 200).refunds -> or
 list!(shipments, fulfillment.list_shipments(fulfillment::ListShipmentsRequest, 500).shipments -> fulfillment::Shipment);
 
 /// The movements of an allotment.
-pub async fn movements(caller: &Caller, allotment_id: &str) -> anyhow::Result<Vec<order::Movement>> {
-    let request = order::ListMovementsRequest { allotment_id: allotment_id.to_owned(), page_size: 200, page_token: String::new() };
-    Ok(ask!("movements could not be read", caller, allotments.list_movements(request))?.movements)
+pub async fn movements(
+    caller: &Caller,
+    allotment_id: &str,
+) -> anyhow::Result<Vec<order::Movement>> {
+    let request = order::ListMovementsRequest {
+        allotment_id: allotment_id.to_owned(),
+        page_size: 200,
+        page_token: String::new(),
+    };
+    Ok(ask!(
+        "movements could not be read",
+        caller,
+        allotments.list_movements(request)
+    )?
+    .movements)
 }
 
 /// One allotment.
 pub async fn allotment(caller: &Caller, allotment_id: &str) -> anyhow::Result<order::Allotment> {
-    let request = order::GetAllotmentRequest { allotment_id: allotment_id.to_owned() };
-    Ok(ask!("an allotment could not be read", caller, allotments.get_allotment(request))?.allotment.unwrap_or_default())
+    let request = order::GetAllotmentRequest {
+        allotment_id: allotment_id.to_owned(),
+    };
+    Ok(ask!(
+        "an allotment could not be read",
+        caller,
+        allotments.get_allotment(request)
+    )?
+    .allotment
+    .unwrap_or_default())
 }
 
 /// One drop.
 pub async fn drop_by_id(caller: &Caller, drop_id: &str) -> anyhow::Result<order::Drop> {
-    let request = order::GetDropRequest { drop_id: drop_id.to_owned() };
-    Ok(ask!("the drop could not be read", caller, drops.get_drop(request))?.drop.unwrap_or_default())
+    let request = order::GetDropRequest {
+        drop_id: drop_id.to_owned(),
+    };
+    Ok(ask!(
+        "the drop could not be read",
+        caller,
+        drops.get_drop(request)
+    )?
+    .drop
+    .unwrap_or_default())
 }
 
 /// Missing and doubled positions of a feed that was read from a mark on.
-pub fn gaps<'a>(metas: impl Iterator<Item = Option<&'a FeedMeta>>, position: fn(&FeedMeta) -> i64) -> (u64, u64) {
+pub fn gaps<'a>(
+    metas: impl Iterator<Item = Option<&'a FeedMeta>>,
+    position: fn(&FeedMeta) -> i64,
+) -> (u64, u64) {
     let (mut read, mut gaps, mut last) = (0, 0, None);
     for meta in metas {
         read += 1;
@@ -130,16 +175,29 @@ pub struct Facts {
 }
 
 /// Reads feeds and lists and keeps what belongs to these orders.
-pub async fn facts(ops: &Caller, partners: &[&Caller], marks: &Marks, ours: &HashSet<String>) -> anyhow::Result<Facts> {
+pub async fn facts(
+    ops: &Caller,
+    partners: &[&Caller],
+    marks: &Marks,
+    ours: &HashSet<String>,
+) -> anyhow::Result<Facts> {
     let mut counted = Vec::new();
     let (entries, _) = catalog_feed(ops, marks.catalog.clone()).await?;
-    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.position));
+    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+        m.position
+    }));
     let (entries, _) = room_feed(ops, marks.room.clone()).await?;
-    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.position));
+    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+        m.position
+    }));
     let (entries, _) = fulfillment_feed(ops, marks.fulfillment.clone()).await?;
-    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.position));
+    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+        m.position
+    }));
     let (entries, _) = order_feed(ops, marks.order.clone()).await?;
-    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.position));
+    counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+        m.position
+    }));
     let mut last_in_feed = BTreeMap::new();
     let mut payments = Vec::new();
     for entry in entries {
@@ -154,18 +212,29 @@ pub async fn facts(ops: &Caller, partners: &[&Caller], marks: &Marks, ours: &Has
     }
     for partner in partners {
         let (entries, _) = order_feed(partner, String::new()).await?;
-        counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.partner_position));
+        counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+            m.partner_position
+        }));
         let (entries, _) = catalog_feed(partner, String::new()).await?;
-        counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.partner_position));
+        counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+            m.partner_position
+        }));
         let (entries, _) = fulfillment_feed(partner, String::new()).await?;
-        counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| m.partner_position));
+        counted.push(gaps(entries.iter().map(|e| e.meta.as_ref()), |m| {
+            m.partner_position
+        }));
     }
     let mut listed = BTreeMap::new();
     let mut listed_refunds = Vec::new();
     let mut listed_shipments = Vec::new();
     // Through the partners' own eyes: their lists hold their orders and nothing else.
     for partner in partners {
-        listed.extend(orders(partner).await?.into_iter().map(|o| (o.order_id.clone(), o)));
+        listed.extend(
+            orders(partner)
+                .await?
+                .into_iter()
+                .map(|o| (o.order_id.clone(), o)),
+        );
         listed_refunds.extend(refunds(partner).await?);
         listed_shipments.extend(shipments(partner).await?);
     }

@@ -1,0 +1,130 @@
+//! Where a scenario runs: one process with local wires, or four servers that meet over TCP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kit::clock::{SharedClock, SystemClock};
+use kit::ids::{SharedIds, SystemIds};
+use kit::lifecycle::{DrainConfig, Lifecycle};
+use kit::telemetry::Metrics;
+use vitrine::cli::Service;
+use vitrine::config::{MigrateOnStart, VitrineConfig};
+use vitrine::demo::Addresses;
+use vitrine::keys;
+use vitrine::suite::Suite;
+
+/// A running suite that is drained when the test ends it.
+pub struct Running {
+    pub addresses: Addresses,
+    pub config: VitrineConfig,
+    suites: Vec<(VitrineConfig, Suite)>,
+    _folder: tempfile::TempDir,
+}
+
+/// Configuration for a test: a folder of its own, free ports, a quick end.
+fn config(folder: &tempfile::TempDir) -> VitrineConfig {
+    let mut config = VitrineConfig {
+        data_dir: PathBuf::from(folder.path()),
+        drain: DrainConfig::quick(),
+        ..VitrineConfig::default()
+    };
+    config.server.address.set_port(0);
+    config.admin.address.set_port(0);
+    config
+}
+
+async fn start(config: &VitrineConfig, services: &[Service]) -> Suite {
+    Suite::start(
+        config,
+        services,
+        Lifecycle::new(),
+        prometheus::Registry::new(),
+        Metrics::global(),
+    )
+    .await
+    .unwrap_or_else(|e| panic!("{services:?} could not start: {e:#}"))
+}
+
+impl Running {
+    /// All services in one process on SQLite, as `vitrine serve` runs them.
+    pub async fn embedded() -> Running {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = config(&folder);
+        let suite = start(&config, &[]).await;
+        let addresses = Addresses::one(&format!("http://{}", suite.address));
+        Running {
+            addresses,
+            suites: vec![(config.clone(), suite)],
+            config,
+            _folder: folder,
+        }
+    }
+
+    /// Four servers that know each other by address, each with its own database; `database` gives a service's URL,
+    /// or an empty text for a SQLite file.
+    pub async fn four(database: impl Fn(Service) -> String) -> Running {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut common = config(&folder);
+        common.migrate_on_start = MigrateOnStart::Always;
+        // Services need each other's addresses before they listen, so ports are chosen first.
+        let ports: Vec<SocketAddr> = free_addresses(Service::ALL.len());
+        common.peers.catalog = format!("http://{}", ports[0]);
+        common.peers.room = format!("http://{}", ports[1]);
+        common.peers.order = format!("http://{}", ports[2]);
+        common.peers.fulfillment = format!("http://{}", ports[3]);
+        let mut suites = Vec::new();
+        for (service, port) in Service::ALL.into_iter().zip(&ports) {
+            let mut config = common.clone();
+            config.server.address = *port;
+            config.database.catalog.url = database(Service::Catalog);
+            config.database.room.url = database(Service::Room);
+            config.database.order.url = database(Service::Order);
+            config.database.fulfillment.url = database(Service::Fulfillment);
+            let suite = start(&config, &[service]).await;
+            suites.push((config, suite));
+        }
+        let address = |n: usize| format!("http://{}", ports[n]);
+        let addresses = Addresses {
+            catalog: address(0),
+            room: address(1),
+            order: address(2),
+            fulfillment: address(3),
+        };
+        Running {
+            addresses,
+            suites,
+            config: common,
+            _folder: folder,
+        }
+    }
+
+    /// Mints tokens that this suite accepts.
+    pub fn signer(&self) -> kit::auth::TokenSigner {
+        self.signer_at(Arc::new(SystemClock))
+    }
+
+    /// The same, by another clock.
+    pub fn signer_at(&self, clock: SharedClock) -> kit::auth::TokenSigner {
+        let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
+        keys::development_signer(&self.config, clock, ids).expect("the folder's development key")
+    }
+
+    /// Drains every server; nothing may be left unfinished.
+    pub async fn stop(self) {
+        for (config, suite) in self.suites {
+            let report = suite.stop(&config).await;
+            assert!(report.is_clean(), "a server did not end cleanly: {report}");
+        }
+    }
+}
+
+/// Addresses that were free a moment ago.
+fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    let held: Vec<std::net::TcpListener> = (0..count)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    held.iter()
+        .map(|l| l.local_addr().expect("a bound address"))
+        .collect()
+}
