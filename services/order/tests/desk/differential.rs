@@ -1,11 +1,13 @@
 //! Random commands give the same verdicts and the same tables one at a time and in batches of any size, on
 //! both engines.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contracts::money::{Currency, Money};
 use kit::clock::Clock;
-use order::model::command::{Command, StopTarget, Verdict};
+use order::model::command::{Answer, Command, StopTarget, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use testkit::{Engine, Setup, TestDb};
@@ -14,8 +16,8 @@ use crate::audit::{Check, Dump};
 use crate::world::{self, Batch, OFFERS, Reset};
 
 /// Cases per run of the test; each runs four times.
-const CASES: u32 = 24;
-const STEPS_MAX: usize = 70;
+const CASES: u32 = 32;
+const STEPS_MAX: usize = 120;
 
 /// One step of a case, in numbers that mean something whatever the others are.
 #[derive(Clone, Debug)]
@@ -29,22 +31,29 @@ enum Step {
     Stop { key: usize, target: usize },
     Resume { key: usize, stop: usize },
     Wait { seconds: u64 },
+    /// The same call as some steps ago, once more.
+    Repeat { back: usize },
+    /// An order's hold runs out, others may take its units, and then it is paid.
+    Late { order: usize, reference: usize, hog: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let line = (prop_oneof![6 => 0usize..6, 1 => 6usize..13, 1 => Just(11usize)], 1i64..5);
-    let place = (0usize..25, 0usize..2, 0usize..4, proptest::collection::vec(line, 1..4), 0u8..12);
+    let line = (prop_oneof![12 => 0usize..6, 1 => 6usize..13, 1 => Just(11usize)], 1i64..5);
+    let place = (0usize..40, 0usize..2, 0usize..6, proptest::collection::vec(line, 1..4), 0u8..24);
     prop_oneof![
-        10 => place.prop_map(|(key, whose, shopper, lines, wrong)| Step::Place { key, whose, shopper, lines, wrong }),
-        2 => (0usize..6, any::<usize>(), 0u64..400).prop_map(|(key, order, seconds)| Step::Extend { key, order, seconds }),
-        7 => (any::<usize>(), 0usize..3, 0u8..12).prop_map(|(order, reference, wrong)| Step::Confirm { order, reference, wrong }),
-        2 => (0usize..8, any::<usize>(), any::<bool>())
+        12 => place.prop_map(|(key, whose, shopper, lines, wrong)| Step::Place { key, whose, shopper, lines, wrong }),
+        2 => (0usize..20, any::<usize>(), 0u64..330).prop_map(|(key, order, seconds)| Step::Extend { key, order, seconds }),
+        7 => (any::<usize>(), 0usize..3, 0u8..20).prop_map(|(order, reference, wrong)| Step::Confirm { order, reference, wrong }),
+        2 => (0usize..20, any::<usize>(), any::<bool>())
             .prop_map(|(key, order, by_retailer)| Step::Cancel { key, order, by_retailer }),
-        3 => any::<usize>().prop_map(|order| Step::Expire { order }),
+        4 => any::<usize>().prop_map(|order| Step::Expire { order }),
         1 => (0usize..6, 0usize..3, -8i64..8).prop_map(|(key, which, quantity)| Step::Move { key, which, quantity }),
-        1 => (0usize..4, 0usize..7).prop_map(|(key, target)| Step::Stop { key, target }),
-        1 => (0usize..6, any::<usize>()).prop_map(|(key, stop)| Step::Resume { key, stop }),
+        1 => (0usize..40, 0usize..7).prop_map(|(key, target)| Step::Stop { key, target }),
+        2 => (0usize..40, any::<usize>()).prop_map(|(key, stop)| Step::Resume { key, stop }),
         2 => prop_oneof![Just(60u64), Just(310), Just(700)].prop_map(|seconds| Step::Wait { seconds }),
+        4 => (1usize..12).prop_map(|back| Step::Repeat { back }),
+        2 => (any::<usize>(), 0usize..3, any::<bool>())
+            .prop_map(|(order, reference, hog)| Step::Late { order, reference, hog }),
     ]
 }
 
@@ -59,13 +68,20 @@ enum Act {
 fn acts(steps: &[Step]) -> Vec<Act> {
     let mut orders: Vec<(usize, usize, Money)> = Vec::new();
     let mut stops: Vec<usize> = Vec::new();
+    let mut keys = BTreeSet::new();
     let mut acts = Vec::with_capacity(steps.len());
     for (number, step) in steps.iter().enumerate() {
-        let of = |order: &usize| orders.get(order % orders.len().max(1)).copied().unwrap_or((900, 0, zero()));
-        acts.push(Act::Command(match step {
+        // Among the latest, so that several steps meet on one order.
+        let of = |order: &usize| {
+            let back = 1 + order % orders.len().clamp(1, 6);
+            orders.len().checked_sub(back).map_or((900, 0, zero()), |at| orders[at])
+        };
+        let command = match step {
             Step::Place { key, whose, shopper, lines, wrong } => {
                 let place = wanted(number, *key, *whose, *shopper, lines, *wrong);
-                orders.push((number, *whose, place.expected_payable.unwrap_or(zero())));
+                if keys.insert((*whose, *key)) {
+                    orders.push((number, *whose, place.expected_payable.unwrap_or(zero())));
+                }
                 Command::Place(Box::new(place))
             }
             Step::Extend { key, order, seconds } => {
@@ -97,9 +113,47 @@ fn acts(steps: &[Step]) -> Vec<Act> {
                 acts.push(Act::Wait(Duration::from_secs(*seconds)));
                 continue;
             }
-        }));
+            Step::Repeat { back } => match acts.iter().rev().filter_map(Act::command).nth(*back) {
+                Some(command) => again(number, command),
+                None => continue,
+            },
+            Step::Late { order, reference, hog } => {
+                let (order, whose, payable) = of(order);
+                acts.push(Act::Wait(Duration::from_secs(950)));
+                acts.push(Act::Command(world::expire(order)));
+                for quantity in if *hog { [8, 4, 2, 1].as_slice() } else { &[] } {
+                    let key = number * 10 + *quantity as usize + 1_000;
+                    for (at, offer) in [(0, 0), (1, 11)] {
+                        let hog = world::place(key + at * 100_000, 0, key + at * 100_000, key, &[(offer, *quantity)]);
+                        acts.push(Act::Command(Command::Place(Box::new(hog))));
+                    }
+                }
+                world::confirm(number, whose, order, *reference, payable)
+            }
+        };
+        acts.push(Act::Command(command));
     }
     acts
+}
+
+impl Act {
+    fn command(&self) -> Option<&Command> {
+        match self {
+            Act::Command(command) => Some(command),
+            Act::Wait(_) => None,
+        }
+    }
+}
+
+/// The same call again, as its caller makes it: the ids of what it may create are new.
+fn again(number: usize, command: &Command) -> Command {
+    let mut command = command.clone();
+    match &mut command {
+        Command::Place(place) => place.order_id = world::nth(number),
+        Command::Confirm(confirm) => confirm.payment_id = world::nth(number + 1_000),
+        _ => {}
+    }
+    command
 }
 
 fn zero() -> Money {
@@ -137,6 +191,17 @@ fn wanted(
         2 => place.hold = Some(Duration::from_secs(1_000)),
         3 => place.hold = Some(Duration::from_secs(30)),
         4 => place.destination.region_code = "DE".into(),
+        5..=8 => {
+            place.quote = Some(world::quote(&place, wrong));
+            // What is paid is what was quoted.
+            place.expected_payable = match &place.quote {
+                Some(Ok(quote)) => {
+                    Some(Money::new(Currency::EUR, quote.lines.iter().map(|line| line.amount.payable).sum()))
+                }
+                _ => None,
+            };
+        }
+        9 => place.lines[0].partner_discount = Some(Money::new(Currency::EUR, 100)),
         _ => {}
     }
     place
@@ -213,7 +278,7 @@ fn one_at_a_time_and_in_batches_is_the_same_on_both_engines() {
     let sqlite = sqlite.expect("SQLite is always there");
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let cases = (proptest::collection::vec(step(), 1..STEPS_MAX), proptest::collection::vec(1usize..40, 1..5));
-    let seen = std::cell::RefCell::new(std::collections::BTreeMap::<String, u32>::new());
+    let seen = RefCell::new(BTreeMap::<String, u32>::new());
     let result = TestRunner::new(config).run(&cases, |(steps, sizes)| {
         let acts = acts(&steps);
         runtime.block_on(async {
@@ -239,12 +304,13 @@ fn one_at_a_time_and_in_batches_is_the_same_on_both_engines() {
 }
 
 /// What the cases led to; shown with `--nocapture`, to see that they lead everywhere.
-fn count(seen: &mut std::collections::BTreeMap<String, u32>, verdicts: &[Verdict]) {
+fn count(seen: &mut BTreeMap<String, u32>, verdicts: &[Verdict]) {
     for verdict in verdicts {
         let word = match verdict {
-            Ok(order::model::command::Answer::Confirmed { payment, .. }) => {
+            Ok(Answer::Confirmed { payment, .. }) => {
                 payment.refund.map_or("paid".to_owned(), |(_, reason)| format!("refund due {reason}"))
             }
+            Ok(Answer::Placed { replayed: true, .. }) => "placed again".to_owned(),
             Ok(answer) => answer.name().to_owned(),
             Err(refusal) => kit::errors::reason_name(refusal.reason).to_owned(),
         };

@@ -7,16 +7,17 @@ use contracts::id::{
     AllotmentId, DropId, Id, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId, ProductId, RefundId,
     StopId, VariantId,
 };
-use contracts::money::{Currency, Money};
+use contracts::ErrorReason;
+use contracts::money::{Currency, Money, Price};
 use kit::caller::Caller;
 use kit::clock::Micros;
-use kit::errors::Fault;
+use kit::errors::{Fault, Refusal};
 use order::model::command::{
-    Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, PlaceLine, RequestKey, Resume, Stop, StopTarget,
-    Verdict,
+    Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, PlaceLine, Quote, QuoteLine, RequestKey, Resume, Stop,
+    StopTarget, Verdict,
 };
 use order::model::payment::Signed;
-use order::model::{CancelReason, Destination, HoldRules, MovementKind, Touchpoint};
+use order::model::{CancelReason, Destination, HoldRules, LineAmount, MovementKind, Touchpoint};
 use order::ops::desk::{Request, Runner};
 use store::batch::BatchRun;
 use store::{Operation, Tx, sql};
@@ -58,7 +59,7 @@ pub struct Offer {
     pub drop: Option<usize>,
 }
 
-const PLAIN: Offer = Offer {
+pub const PLAIN: Offer = Offer {
     partner: 0,
     draws: Some((0, 0)),
     state: "LIVE",
@@ -75,9 +76,9 @@ const PLAIN: Offer = Offer {
 /// to sell. Allotment 0 is shared by two partners, 1 is sold in drops, 2 by weight and in yen.
 pub const OFFERS: [Offer; 13] = [
     PLAIN,
-    Offer { draws: Some((0, 9)), shopper_limit: 3, price: 2_500, ..PLAIN },
+    Offer { draws: Some((0, 7)), shopper_limit: 5, price: 2_500, ..PLAIN },
     Offer { draws: Some((1, 0)), drop: Some(0), price: 999, ..PLAIN },
-    Offer { partner: 1, shopper_limit: 2, ..PLAIN },
+    Offer { partner: 1, shopper_limit: 4, ..PLAIN },
     Offer { partner: 1, draws: Some((1, 0)), drop: Some(0), price: 899, ..PLAIN },
     Offer { draws: Some((2, 0)), step: 50, price: 3, ..PLAIN },
     Offer { state: "PAUSED", ..PLAIN },
@@ -90,7 +91,7 @@ pub const OFFERS: [Offer; 13] = [
 ];
 
 /// Units in the three allotments to begin with.
-pub const SUPPLY: [i64; 3] = [24, 16, 900];
+pub const SUPPLY: [i64; 3] = [16, 10, 500];
 
 /// Drop 0 sells at once, drop 1 ten minutes later.
 pub const DROP_DELAYS_S: [i64; 2] = [0, 600];
@@ -303,6 +304,33 @@ pub fn place(number: usize, whose: usize, key: usize, shopper: usize, lines: &[(
         expected_payable: Some(Money::new(first, total)),
         hold: None,
     }
+}
+
+/// A quote for a placement: at half the price, or over, or for something else, or none of ours.
+pub fn quote(place: &Place, wrong: u8) -> Result<Quote, Refusal> {
+    if wrong == 8 {
+        return Err(Refusal::new(ErrorReason::BadQuote, "not ours"));
+    }
+    let line = |line: &PlaceLine| {
+        let half = OFFERS[line.listing_id.uuid() as usize - 1].price / 2;
+        let unit_price = Price::new(Money::new(Currency::EUR, half), 1).expect("a price");
+        let payable = half * line.quantity;
+        QuoteLine {
+            listing_id: line.listing_id,
+            quantity: line.quantity + i64::from(wrong == 7),
+            terms_version: 1,
+            unit_price,
+            amount: LineAmount { price: payable, payable, ..LineAmount::default() },
+        }
+    };
+    Ok(Quote {
+        partner_id: place.partner_id,
+        destination: place.destination.clone(),
+        currency: Currency::EUR,
+        lines: place.lines.iter().map(line).collect(),
+        // The first ten minutes of the world.
+        expire_time: Micros::from_seconds(1_767_225_600 + if wrong == 6 { 0 } else { 600 }),
+    })
 }
 
 /// A payment statement: for which order, under which reference, how much.
