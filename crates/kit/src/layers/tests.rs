@@ -1,6 +1,7 @@
 //! The stack around routes that count what reaches them.
 
 mod behaviour;
+mod observed;
 mod security;
 mod streams;
 

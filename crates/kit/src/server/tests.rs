@@ -145,3 +145,52 @@ async fn a_port_that_is_taken_is_named() {
         .expect("the port is taken");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
+
+#[test]
+fn the_limits_and_issuers_can_be_configured_and_printed() {
+    use crate::config::{Env, load, render};
+
+    #[derive(Default, serde::Serialize, serde::Deserialize)]
+    #[serde(default)]
+    struct Process {
+        server: ServerConfig,
+        auth: crate::auth::AuthConfig,
+        wire: crate::wire::RemoteConfig,
+    }
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("vitrine.toml");
+    let key = crate::auth::SigningKey::from_seed(&[1; 32]).public_jwk();
+    let text = format!(
+        "[server.layers.rate_limit.partners]\n\
+         partner_00000000000000000000000001 = {{ per_second = 7, burst = 9 }}\n\
+         [[auth.issuers]]\n\
+         issuer = \"acme\"\nalgorithms = [\"EdDSA\", \"ES256\"]\nmay_mint = [\"partner\"]\n\
+         jwks = '{{\"keys\": [{key}]}}'\n"
+    );
+    std::fs::write(&file, text).expect("written");
+    let overrides = [("server.tls.cert_file".to_owned(), "/tls/tls.crt".to_owned())];
+    let env: Env = [("VITRINE__SERVER__MAX_CONNECTIONS", "12")]
+        .into_iter()
+        .collect();
+    let process: Process = load(Some(&file), &env, &overrides).expect("a good configuration");
+    assert_eq!(process.server.max_connections, 12);
+    assert_eq!(
+        process.server.tls.cert_file.as_deref(),
+        Some(std::path::Path::new("/tls/tls.crt"))
+    );
+    let partners = &process.server.layers.rate_limit.partners;
+    assert_eq!(partners["partner_00000000000000000000000001"].per_second, 7);
+    crate::auth::Issuer::from_config(&process.auth.issuers[0]).expect("a good issuer");
+    assert!(
+        render(&process)
+            .expect("printed")
+            .contains("max_connections = 12")
+    );
+    let wrong = [("server.max_conections".to_owned(), "1".to_owned())];
+    assert!(
+        load::<Process>(None, &Env::empty(), &wrong).is_err(),
+        "a key that nothing reads"
+    );
+    assert_eq!(process.wire, crate::wire::RemoteConfig::default());
+}
