@@ -56,6 +56,7 @@ use crate::events::catalog::CatalogMirror;
 use crate::events::follow;
 use crate::events::fulfillment::FulfillmentProgress;
 use crate::ops::desk::Desk;
+use crate::ops::expiry::Expiry;
 use crate::ops::keys::KeyRing;
 use crate::quote::QuoteSealer;
 use crate::rpc::{Api, Made};
@@ -97,6 +98,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let progress = FulfillmentProgress::new(config.return_window());
     let (consumer, sweep) = (config.consumer.clone(), config.sweep.clone());
     let completion = tasks::Completion::new(db.clone(), &config);
+    let expiry = Expiry::new(db.clone(), desk.clone(), &config);
     let made = Made { desk, ids, sealer, keys, fulfillment: fulfillment.clone(), drain: drain.clone() };
     let api = Api::new(db.clone(), config, made);
     let follow_catalog = follow::catalog(db.clone(), catalog, mirror, consumer.clone(), drain.clone());
@@ -105,6 +107,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
         .task("catalog-feed", follow_catalog)
         .task("fulfillment-feed", follow_fulfillment)
+        .task("expire-holds", expiry.run(drain.clone()))
         .task("complete-orders", completion.run(drain.clone()))
         .task("sweep", sweeper.run(drain))
         .ready_when("database", move || {

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod contact;
 pub mod desk;
 pub mod drops;
+pub mod expiry;
 pub mod keys;
 pub mod progress;
 pub mod quote;

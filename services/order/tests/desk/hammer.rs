@@ -14,6 +14,7 @@ use order::Config;
 use order::model::command::{Answer, Command, StopTarget};
 use order::model::{PaymentOutcome, Placement, RefundReason};
 use order::ops::desk::Desk;
+use order::ops::expiry::Expiry;
 use store::{Engine, Operation, Tx, sql};
 use testkit::{Setup, TestDb, on_both_engines};
 
@@ -205,6 +206,21 @@ on_both_engines! {
         }
         let (_, held, sold) = units(&t).await;
         assert_eq!((held, sold), (0, placed.values().map(|placement| placement.lines[0].quantity).sum()));
+        check(&t).await;
+    }
+
+    async fn holds_that_ran_out_are_ended_page_by_page(t: TestDb) {
+        t.execute(Hot).await.expect("a catalogue");
+        let desks = desks(&t).await;
+        let placed = sell_out(&t, &desks).await;
+        let config = Config { sweep_orders_max: 7, ..Config::default() };
+        let expiry = Expiry::new(t.db.clone(), desks[0].clone(), &config);
+        assert_eq!(expiry.turn().await.expect("a turn"), 0, "the hold is never shorter than promised");
+
+        t.clock.advance(config.hold_ttl());
+        assert_eq!(expiry.turn().await.expect("a turn"), placed.len() as u64);
+        assert_eq!(units(&t).await, (UNITS, 0, 0));
+        assert_eq!(expiry.turn().await.expect("a turn"), 0);
         check(&t).await;
     }
 
