@@ -46,12 +46,16 @@ pub struct Carriers {
 impl Carriers {
     /// The built-in one alone.
     pub fn built_in() -> Self {
-        Carriers { by_code: BTreeMap::new() }.with(Manual)
+        Carriers {
+            by_code: BTreeMap::new(),
+        }
+        .with(Manual)
     }
 
     /// And another; one of the same code takes the place of the former.
     pub fn with(mut self, carrier: impl Carrier) -> Self {
-        self.by_code.insert(carrier.code().to_owned(), Arc::new(carrier));
+        self.by_code
+            .insert(carrier.code().to_owned(), Arc::new(carrier));
         self
     }
 
@@ -59,11 +63,20 @@ impl Carriers {
     /// names the parcel.
     pub fn named(&self, code: &str, field: &str) -> Result<&dyn Carrier, Refusal> {
         let code = if code.is_empty() { MANUAL } else { code };
-        self.by_code.get(code).map(|carrier| &**carrier).ok_or_else(|| {
-            let known = self.by_code.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let description = format!("names a carrier that this server does not know; it knows: {known}.");
-            Refusal::invalid(format!("{field}.carrier_code"), description)
-        })
+        self.by_code
+            .get(code)
+            .map(|carrier| &**carrier)
+            .ok_or_else(|| {
+                let known = self
+                    .by_code
+                    .keys()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let description =
+                    format!("names a carrier that this server does not know; it knows: {known}.");
+                Refusal::invalid(format!("{field}.carrier_code"), description)
+            })
     }
 }
 
@@ -102,6 +115,10 @@ mod tests {
         assert!(made.starts_with('M') && made.len() == 27, "{made}");
         let refusal = number("pigeon").expect_err("unknown");
         assert_eq!(refusal.violations[0].field, "draft.carrier_code");
-        assert!(refusal.message.contains("courier, manual"), "{}", refusal.message);
+        assert!(
+            refusal.message.contains("courier, manual"),
+            "{}",
+            refusal.message
+        );
     }
 }

@@ -72,6 +72,9 @@ impl Default for Config {
 
 impl Config {
     pub(crate) fn event_limits(&self) -> EventLimits {
-        EventLimits { shown_max: self.events_shown_max, count_max: self.events_per_shipment_max }
+        EventLimits {
+            shown_max: self.events_shown_max,
+            count_max: self.events_per_shipment_max,
+        }
     }
 }

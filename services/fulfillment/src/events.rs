@@ -16,38 +16,63 @@ use kit::clock::Micros;
 use kit::errors::Refusal;
 use kit::validate::Violations;
 
-use crate::model::{Block, Blocks, CancelReason, CancelVerdict, Fulfillment, PaidLine, PaidOrder, Shipment};
+use crate::model::{
+    Block, Blocks, CancelReason, CancelVerdict, Fulfillment, PaidLine, PaidOrder, Shipment,
+};
 use crate::rpc::render;
 
 fn entry(kind: &'static str, order: OrderId, content: Content) -> NewEntry {
-    NewEntry::new(kind, order, &pb::FulfillmentFeedEntry { meta: None, content: Some(content) })
+    NewEntry::new(
+        kind,
+        order,
+        &pb::FulfillmentFeedEntry {
+            meta: None,
+            content: Some(content),
+        },
+    )
 }
 
 /// A fulfilment was created or changed; this is it after the change.
 pub fn fulfillment_changed(fulfillment: &Fulfillment) -> NewEntry {
-    entry("fulfillment", fulfillment.order_id, Content::Fulfillment(render::fulfillment(fulfillment)))
-        .partner(fulfillment.partner_id)
-        .etag(fulfillment.etag())
+    entry(
+        "fulfillment",
+        fulfillment.order_id,
+        Content::Fulfillment(render::fulfillment(fulfillment)),
+    )
+    .partner(fulfillment.partner_id)
+    .etag(fulfillment.etag())
 }
 
 /// A shipment was shipped or tracked; its state tells.
 pub fn shipment_changed(shipment: &Shipment) -> NewEntry {
-    entry("shipment", shipment.order_id, Content::Shipment(render::shipment(shipment)))
-        .partner(shipment.partner_id)
-        .etag(shipment.etag())
+    entry(
+        "shipment",
+        shipment.order_id,
+        Content::Shipment(render::shipment(shipment)),
+    )
+    .partner(shipment.partner_id)
+    .etag(shipment.etag())
 }
 
 /// A cancellation was decided. The etag is that of the fulfilment after it.
-pub fn cancel_decided(fulfillment: &Fulfillment, verdict: &CancelVerdict, reason: CancelReason) -> NewEntry {
+pub fn cancel_decided(
+    fulfillment: &Fulfillment,
+    verdict: &CancelVerdict,
+    reason: CancelReason,
+) -> NewEntry {
     let content = pb::CancelDecided {
         order_id: fulfillment.order_id.into(),
         decision: render::cancel_decision(verdict.decision()).into(),
         lines: verdict.lines().iter().map(render::line_quantity).collect(),
         reason: render::cancel_reason(reason).into(),
     };
-    entry("cancel_decided", fulfillment.order_id, Content::CancelDecided(content))
-        .partner(fulfillment.partner_id)
-        .etag(fulfillment.etag())
+    entry(
+        "cancel_decided",
+        fulfillment.order_id,
+        Content::CancelDecided(content),
+    )
+    .partner(fulfillment.partner_id)
+    .etag(fulfillment.etag())
 }
 
 /// What an entry of the order feed means here.
@@ -67,7 +92,10 @@ pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refu
         return Ok(OrderNews::Other);
     };
     let mut wrong = Violations::new();
-    let order = wrong.required("order", &changed.order).cloned().unwrap_or_default();
+    let order = wrong
+        .required("order", &changed.order)
+        .cloned()
+        .unwrap_or_default();
     match changed.change() {
         OrderChange::Paid => {
             wrong.finish()?;
@@ -95,7 +123,9 @@ pub fn paid_order(order: &order_pb::Order, now: Micros) -> Result<PaidOrder, Ref
         .enumerate()
         .filter_map(|(at, line)| paid_line(&mut wrong, at, line))
         .collect();
-    let before = wrong.opt_time("ship_not_before", &order.ship_not_before).unwrap_or(now);
+    let before = wrong
+        .opt_time("ship_not_before", &order.ship_not_before)
+        .unwrap_or(now);
     let by = wrong.opt_time("ship_by", &order.ship_by).unwrap_or(before);
     let blocks = paid_blocks(order);
     wrong.finish()?;

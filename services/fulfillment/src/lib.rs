@@ -41,8 +41,11 @@ pub mod rpc;
 pub mod store;
 mod tasks;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use kit::clock::SharedClock;
-use kit::errors::Fault;
+use kit::errors::{BoxError, Fault};
 use kit::ids::SharedIds;
 use kit::lifecycle::Lifecycle;
 use kit::parts::Parts;
@@ -80,19 +83,41 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
 
 /// Puts the service together with the carriers given.
 pub async fn assemble_with(config: Config, deps: Deps, carriers: Carriers) -> Result<Parts, Fault> {
-    let Deps { db, lifecycle, order, .. } = deps;
+    let Deps {
+        db,
+        lifecycle,
+        order,
+        ..
+    } = deps;
     let drain = lifecycle.token();
     let api = rpc::Api::new(db.clone(), config.clone(), carriers, drain.clone());
-    let follow = events::orders::follow(db.clone(), order, config.order_feed.clone(), drain.clone());
+    let follow =
+        events::orders::follow(db.clone(), order, config.order_feed.clone(), drain.clone());
     let time = tasks::Time::new(db.clone(), &config);
     let sweep = ::store::feed::Sweeper::new(db.clone(), config.sweep.clone());
+    let ping = db.clone();
+    let is_migrated = Arc::new(AtomicBool::new(false));
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
-        .task("order-feed", follow)
-        .task("lift-blocks", time.run(drain.clone()))
-        .task("sweep", sweep.run(drain))
+        .task("fulfillment.order-feed", follow)
+        .task("fulfillment.time", time.run(drain.clone()))
+        .task("fulfillment.sweep", sweep.run(drain))
         .ready_when("database", move || {
-            let db = db.clone();
+            let db = ping.clone();
             async move { Ok(db.ping().await?) }
-        });
+        })
+        .ready_when("schema", move || schema(db.clone(), is_migrated.clone()));
     Ok(parts)
+}
+
+/// Whether the tables are up to date. Once they are they stay so for this process.
+async fn schema(db: ::store::Db, is_migrated: Arc<AtomicBool>) -> Result<(), BoxError> {
+    if is_migrated.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let pending = db.pending(&migrations()).await?;
+    if pending.is_empty() {
+        is_migrated.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    Err(format!("migrations are missing: {}", pending.join(", ")).into())
 }

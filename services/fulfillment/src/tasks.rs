@@ -56,10 +56,19 @@ impl Time {
         let full = self.rows_max as usize;
         // Nearly always there is nothing to do, and looking takes no writer.
         if self.db.read(&self.caller, AnyLapsed).await? {
-            while !drain.is_cancelled() && self.db.execute(&self.caller, LiftLapsed { rows_max }).await? >= full {}
+            while !drain.is_cancelled()
+                && self
+                    .db
+                    .execute(&self.caller, LiftLapsed { rows_max })
+                    .await?
+                    >= full
+            {}
         }
         if turn == 0 {
-            let forget = || ForgetTombstones { keep: self.keep, rows_max };
+            let forget = || ForgetTombstones {
+                keep: self.keep,
+                rows_max,
+            };
             while !drain.is_cancelled() && self.db.execute(&self.caller, forget()).await? >= full {}
         }
         Ok(())

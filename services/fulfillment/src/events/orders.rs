@@ -1,11 +1,13 @@
 //! Reads the order feed, and the order lists when the feed has forgotten what comes next.
 
 use ::store::Db;
-use ::store::consumer::{Consume, Consumer, ConsumerConfig, Pages, Remote};
 use ::store::Tx;
+use ::store::consumer::{Consume, Consumer, ConsumerConfig, Pages, Remote};
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
-use contracts::order::v1::{ListOrderFeedRequest, ListOrdersRequest, OrderFeedEntry, OrderState, WatchOrderFeedRequest};
+use contracts::order::v1::{
+    ListOrderFeedRequest, ListOrdersRequest, OrderFeedEntry, OrderState, WatchOrderFeedRequest,
+};
 use futures::StreamExt;
 use kit::caller::Caller;
 use kit::errors::Fault;
@@ -35,7 +37,12 @@ impl Consume<OrderFeedEntry> for Intake {
 }
 
 /// Follows the order feed into `db` until it is cancelled.
-pub async fn follow(db: Db, order: Wire, config: ConsumerConfig, drain: tokio_util::sync::CancellationToken) {
+pub async fn follow(
+    db: Db,
+    order: Wire,
+    config: ConsumerConfig,
+    drain: tokio_util::sync::CancellationToken,
+) {
     let feed = OrderFeedServiceClient::new(order.clone());
     let watched = feed.clone();
     let source = Remote::new(
@@ -53,16 +60,32 @@ pub async fn follow(db: Db, order: Wire, config: ConsumerConfig, drain: tokio_ut
 type FeedClient = OrderFeedServiceClient<Wire>;
 type ListClient = OrderServiceClient<Wire>;
 
-async fn list(mut feed: FeedClient, cursor: String, limit: u32) -> Result<Vec<OrderFeedEntry>, Fault> {
+async fn list(
+    mut feed: FeedClient,
+    cursor: String,
+    limit: u32,
+) -> Result<Vec<OrderFeedEntry>, Fault> {
     let page_size = i32::try_from(limit).unwrap_or(i32::MAX);
-    let answer = feed.list_order_feed(ListOrderFeedRequest { cursor, page_size }).await;
-    Ok(answer.map_err(|status| Fault::from_status(&status))?.into_inner().entries)
+    let answer = feed
+        .list_order_feed(ListOrderFeedRequest { cursor, page_size })
+        .await;
+    Ok(answer
+        .map_err(|status| Fault::from_status(&status))?
+        .into_inner()
+        .entries)
 }
 
 async fn watch(mut feed: FeedClient, cursor: String) -> Result<Pages<OrderFeedEntry>, Fault> {
-    let answer = feed.watch_order_feed(WatchOrderFeedRequest { cursor }).await;
-    let pages = answer.map_err(|status| Fault::from_status(&status))?.into_inner();
-    let pages = pages.map(|page| page.map(|page| page.entries).map_err(|status| Fault::from_status(&status)));
+    let answer = feed
+        .watch_order_feed(WatchOrderFeedRequest { cursor })
+        .await;
+    let pages = answer
+        .map_err(|status| Fault::from_status(&status))?
+        .into_inner();
+    let pages = pages.map(|page| {
+        page.map(|page| page.entries)
+            .map_err(|status| Fault::from_status(&status))
+    });
     Ok(pages.boxed())
 }
 
@@ -77,12 +100,18 @@ async fn bootstrap(mut lists: ListClient, into: Db) -> Result<(), Fault> {
             page_token,
             ..ListOrdersRequest::default()
         };
-        let page = lists.list_orders(request).await.map_err(|status| Fault::from_status(&status))?.into_inner();
+        let page = lists
+            .list_orders(request)
+            .await
+            .map_err(|status| Fault::from_status(&status))?
+            .into_inner();
         for order in page.orders {
             match paid_order(&order, into.clock().now()) {
                 Ok(order) => into.execute(&caller, LetIn { order }).await?,
                 // One that was shipped before is known already, or needs a person; the rest must not wait.
-                Err(refusal) => tracing::info!(order_id = order.order_id, %refusal, "an order is not let in anew"),
+                Err(refusal) => {
+                    tracing::info!(order_id = order.order_id, %refusal, "an order is not let in anew")
+                }
             }
         }
         if page.next_page_token.is_empty() {

@@ -54,7 +54,11 @@ impl Blocks {
 
     /// With this block set or not.
     pub fn with(self, block: Block, set: bool) -> Self {
-        if set { Blocks(self.0 | block.bit()) } else { Blocks(self.0 & !block.bit()) }
+        if set {
+            Blocks(self.0 | block.bit())
+        } else {
+            Blocks(self.0 & !block.bit())
+        }
     }
 
     /// Without those that end by time.
@@ -69,7 +73,10 @@ impl Blocks {
 
     /// Those that are set, in the order of the contract.
     pub fn iter(self) -> impl Iterator<Item = Block> {
-        Block::ALL.iter().copied().filter(move |block| self.has(*block))
+        Block::ALL
+            .iter()
+            .copied()
+            .filter(move |block| self.has(*block))
     }
 
     /// Their words, with commas.
@@ -80,7 +87,9 @@ impl Blocks {
 
 impl FromIterator<Block> for Blocks {
     fn from_iter<I: IntoIterator<Item = Block>>(blocks: I) -> Self {
-        blocks.into_iter().fold(Blocks::NONE, |set, block| set.with(block, true))
+        blocks
+            .into_iter()
+            .fold(Blocks::NONE, |set, block| set.with(block, true))
     }
 }
 
@@ -92,7 +101,10 @@ mod tests {
     fn a_set_keeps_what_is_put_in_and_drops_what_time_ends() {
         let all: Blocks = Block::ALL.iter().copied().collect();
         assert_eq!(all.iter().collect::<Vec<_>>(), Block::ALL);
-        assert_eq!(all.without_timed().words(), "FRAUD,ADDRESS_MISSING,INSPECTION");
+        assert_eq!(
+            all.without_timed().words(),
+            "FRAUD,ADDRESS_MISSING,INSPECTION"
+        );
         assert!(all.has_timed() && !all.without_timed().has_timed());
         let one = Blocks::NONE.with(Block::Fraud, true);
         assert!(one.has(Block::Fraud) && !one.has(Block::Remorse));

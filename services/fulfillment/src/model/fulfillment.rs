@@ -197,7 +197,11 @@ impl Fulfillment {
 
     /// What really blocks it at this moment.
     pub fn blocks_at(&self, now: Micros) -> Blocks {
-        if now < self.ship_not_before { self.blocks } else { self.blocks.without_timed() }
+        if now < self.ship_not_before {
+            self.blocks
+        } else {
+            self.blocks.without_timed()
+        }
     }
 
     /// Ships the units asked for, all that is left when none are named; gives what went into the parcel.
@@ -213,14 +217,19 @@ impl Fulfillment {
             return Err(Refusal::wrong_state("fulfillment", self.state, message));
         }
         if !self.has_left() {
-            let message = "Everything that was not cancelled is shipped already; nothing is left to ship.";
+            let message =
+                "Everything that was not cancelled is shipped already; nothing is left to ship.";
             return Err(Refusal::new(ErrorReason::OverQuantity, message).with("left", 0));
         }
         let blocks = self.blocks_at(now);
         if !blocks.is_empty() {
             return Err(self.blocked(blocks));
         }
-        let parcel = if asked.is_empty() { self.left() } else { self.pick(asked, field)? };
+        let parcel = if asked.is_empty() {
+            self.left()
+        } else {
+            self.pick(asked, field)?
+        };
         for part in &parcel {
             self.line_mut(&part.order_line_id)?.shipped += part.quantity;
         }
@@ -231,7 +240,9 @@ impl Fulfillment {
 
     fn blocked(&self, blocks: Blocks) -> Refusal {
         let words = blocks.words();
-        let message = format!("Shipping is blocked by {words}; lift what people can lift, or wait for the rest.");
+        let message = format!(
+            "Shipping is blocked by {words}; lift what people can lift, or wait for the rest."
+        );
         Refusal::new(ErrorReason::ShipBlocked, message).with("blocks", words)
     }
 
@@ -240,7 +251,10 @@ impl Fulfillment {
         self.lines
             .iter()
             .filter(|line| line.left() > 0)
-            .map(|line| LineQuantity { order_line_id: line.order_line_id, quantity: line.left() })
+            .map(|line| LineQuantity {
+                order_line_id: line.order_line_id,
+                quantity: line.left(),
+            })
             .collect()
     }
 
@@ -255,12 +269,24 @@ impl Fulfillment {
     }
 
     /// The line that a request names as its `at`th.
-    pub(super) fn line_asked(&self, ask: &LineQuantity, field: &str, at: usize) -> Result<&Line, Refusal> {
-        self.lines.iter().find(|line| line.order_line_id == ask.order_line_id).ok_or_else(|| {
-            let prefix = if field.is_empty() { String::new() } else { format!("{field}.") };
-            let field = format!("{prefix}lines[{at}].order_line_id");
-            Refusal::invalid(field, "is not a line of this order; name one of its lines.")
-        })
+    pub(super) fn line_asked(
+        &self,
+        ask: &LineQuantity,
+        field: &str,
+        at: usize,
+    ) -> Result<&Line, Refusal> {
+        self.lines
+            .iter()
+            .find(|line| line.order_line_id == ask.order_line_id)
+            .ok_or_else(|| {
+                let prefix = if field.is_empty() {
+                    String::new()
+                } else {
+                    format!("{field}.")
+                };
+                let field = format!("{prefix}lines[{at}].order_line_id");
+                Refusal::invalid(field, "is not a line of this order; name one of its lines.")
+            })
     }
 
     pub(super) fn line_mut(&mut self, id: &OrderLineId) -> Result<&mut Line, Refusal> {
@@ -277,9 +303,16 @@ impl Fulfillment {
             let line = self.line_mut(&part.order_line_id)?;
             if part.quantity > line.under_way() {
                 let (id, under_way) = (line.order_line_id, line.under_way());
-                return Err(Fault::internal(format!("{id} has {under_way} units under way, not {}", part.quantity)));
+                return Err(Fault::internal(format!(
+                    "{id} has {under_way} units under way, not {}",
+                    part.quantity
+                )));
             }
-            let counter = if delivered { &mut line.delivered } else { &mut line.undelivered };
+            let counter = if delivered {
+                &mut line.delivered
+            } else {
+                &mut line.undelivered
+            };
             *counter += part.quantity;
         }
         self.settle();
@@ -352,6 +385,11 @@ impl Fulfillment {
 
 /// More was asked for than there is.
 pub(super) fn over_quantity(line: &Line, left: i64, verb: &str) -> Refusal {
-    let message = format!("Line {} has {left} left to {verb}; ask for at most that.", line.order_line_id);
-    Refusal::new(ErrorReason::OverQuantity, message).with("order_line_id", line.order_line_id).with("left", left)
+    let message = format!(
+        "Line {} has {left} left to {verb}; ask for at most that.",
+        line.order_line_id
+    );
+    Refusal::new(ErrorReason::OverQuantity, message)
+        .with("order_line_id", line.order_line_id)
+        .with("left", left)
 }

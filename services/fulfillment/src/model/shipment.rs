@@ -45,7 +45,9 @@ impl TrackingStatus {
     /// The state that a shipment ends in with it; none when it goes on.
     pub fn ends_in(self) -> Option<ShipmentState> {
         match self {
-            TrackingStatus::InTransit | TrackingStatus::OutForDelivery | TrackingStatus::AttemptFailed => None,
+            TrackingStatus::InTransit
+            | TrackingStatus::OutForDelivery
+            | TrackingStatus::AttemptFailed => None,
             TrackingStatus::Delivered => Some(ShipmentState::Delivered),
             TrackingStatus::Lost | TrackingStatus::ReturnedToSender => Some(ShipmentState::Failed),
         }
@@ -181,13 +183,17 @@ impl Shipment {
         };
         self.state = state;
         self.finish_time = Some(now);
-        Ok(Recorded::Ended { delivered: state == ShipmentState::Delivered })
+        Ok(Recorded::Ended {
+            delivered: state == ShipmentState::Delivered,
+        })
     }
 
     fn note(&mut self, event: TrackingEvent, shown_max: usize) {
         self.event_count += 1;
         let key = |event: &TrackingEvent| (event.event_time, event.carrier_event_id.clone());
-        let at = self.events.partition_point(|other| key(other) <= key(&event));
+        let at = self
+            .events
+            .partition_point(|other| key(other) <= key(&event));
         self.events.insert(at, event);
         if self.events.len() > shown_max {
             self.events.remove(0);

@@ -25,7 +25,11 @@ impl Operation for ChangeBlock {
     type Output = Fulfillment;
 
     fn name(&self) -> &'static str {
-        if self.lift { "fulfillment.lift_block" } else { "fulfillment.add_block" }
+        if self.lift {
+            "fulfillment.lift_block"
+        } else {
+            "fulfillment.add_block"
+        }
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Fulfillment, Fault> {

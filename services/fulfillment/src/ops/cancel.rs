@@ -1,6 +1,5 @@
 //! Units of a paid order are cancelled, or it is too late.
 
-use contracts::ErrorReason;
 use contracts::id::{FulfillmentId, OrderId, PartnerId};
 use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
@@ -42,7 +41,9 @@ impl Operation for Cancel {
             // It came in between the two looks.
             None => {
                 let id = fulfillment_of_order(tx, &self.order_id).await?;
-                let id = id.ok_or_else(|| Fault::Conflict("an order arrived and is not to be seen".into()))?;
+                let id = id.ok_or_else(|| {
+                    Fault::Conflict("an order arrived and is not to be seen".into())
+                })?;
                 self.decide(tx, &id).await
             }
         }
@@ -50,24 +51,39 @@ impl Operation for Cancel {
 }
 
 impl Cancel {
-    async fn wait(&self, tx: &mut Tx, partner_id: PartnerId, waiting: i64) -> Result<CancelDecision, Fault> {
+    async fn wait(
+        &self,
+        tx: &mut Tx,
+        partner_id: PartnerId,
+        waiting: i64,
+    ) -> Result<CancelDecision, Fault> {
         if waiting > self.tombstones_max {
             let message = format!(
                 "{} cancellations wait for this order already, which is the most; ask again when it has arrived.",
                 self.tombstones_max
             );
-            return Err(Refusal::new(ErrorReason::LimitExceeded, message).into());
+            return Err(Refusal::wrong_state("order", "NOT_ARRIVED", message).into());
         }
-        let tombstone = Tombstone { partner_id, ask: self.ask.clone() };
+        let tombstone = Tombstone {
+            partner_id,
+            ask: self.ask.clone(),
+        };
         tombstone_insert(tx, &self.order_id, &tombstone).await?;
-        tx.audit("fulfillment.cancel", self.order_id, CancelDecision::Pending.word());
+        tx.audit(
+            "fulfillment.cancel",
+            self.order_id,
+            CancelDecision::Pending.word(),
+        );
         Ok(CancelDecision::Pending)
     }
 
     async fn decide(&self, tx: &mut Tx, id: &FulfillmentId) -> Result<CancelDecision, Fault> {
         let fulfillment = fulfillment_lock(tx, id).await?;
         let mut fulfillment = fulfillment
-            .filter(|found| self.partner_id.is_none_or(|partner| partner == found.partner_id))
+            .filter(|found| {
+                self.partner_id
+                    .is_none_or(|partner| partner == found.partner_id)
+            })
             .ok_or_else(|| Refusal::not_found("order"))?;
         let verdict = fulfillment.cancel(&self.ask.lines)?;
         let changed = !verdict.lines().is_empty();
@@ -75,12 +91,20 @@ impl Cancel {
             fulfillments_save(tx, std::slice::from_mut(&mut fulfillment)).await?;
         }
         if changed || verdict == CancelVerdict::TooLate {
-            tx.publish(events::cancel_decided(&fulfillment, &verdict, self.ask.reason));
+            tx.publish(events::cancel_decided(
+                &fulfillment,
+                &verdict,
+                self.ask.reason,
+            ));
         }
         if changed {
             tx.publish(events::fulfillment_changed(&fulfillment));
         }
-        tx.audit("fulfillment.cancel", self.order_id, verdict.decision().word());
+        tx.audit(
+            "fulfillment.cancel",
+            self.order_id,
+            verdict.decision().word(),
+        );
         Ok(verdict.decision())
     }
 }

@@ -36,7 +36,11 @@ pub async fn arrive(tx: &mut Tx, order: PaidOrder) -> Result<(), Fault> {
     let id = FulfillmentId::from_uuid(tx.ids().next());
     let arrival = arrival_let_in(tx, &order.order_id, &id).await?;
     if arrival == Arrival::Known {
-        return if order.blocks.has(Block::AddressMissing) { Ok(()) } else { contact_set(tx, &order.order_id).await };
+        return if order.blocks.has(Block::AddressMissing) {
+            Ok(())
+        } else {
+            contact_set(tx, &order.order_id).await
+        };
     }
     let mut fulfillment = Fulfillment::arrive(id, order, tx.now());
     let decided = match arrival {
@@ -46,24 +50,45 @@ pub async fn arrive(tx: &mut Tx, order: PaidOrder) -> Result<(), Fault> {
     let saved = std::slice::from_mut(&mut fulfillment);
     fulfillments_save(tx, saved).await?;
     for (tombstone, verdict) in decided {
-        tx.publish(events::cancel_decided(&fulfillment, &verdict, tombstone.ask.reason));
+        tx.publish(events::cancel_decided(
+            &fulfillment,
+            &verdict,
+            tombstone.ask.reason,
+        ));
     }
     tx.publish(events::fulfillment_changed(&fulfillment));
-    tx.audit("fulfillment.create", fulfillment.id, fulfillment.state.word());
+    tx.audit(
+        "fulfillment.create",
+        fulfillment.id,
+        fulfillment.state.word(),
+    );
     Ok(())
 }
 
 /// Decides the cancellations that came ahead of the order, in the order in which they came.
-async fn decide_all(tx: &mut Tx, fulfillment: &mut Fulfillment) -> Result<Vec<(Tombstone, CancelVerdict)>, Fault> {
+async fn decide_all(
+    tx: &mut Tx,
+    fulfillment: &mut Fulfillment,
+) -> Result<Vec<(Tombstone, CancelVerdict)>, Fault> {
     let mut decided = Vec::new();
     for tombstone in tombstones_take(tx, &fulfillment.order_id).await? {
         if tombstone.partner_id != fulfillment.partner_id {
-            tx.audit("fulfillment.cancel", fulfillment.order_id, "dropped: the order is another partner's");
+            tx.audit(
+                "fulfillment.cancel",
+                fulfillment.order_id,
+                "dropped: the order is another partner's",
+            );
             continue;
         }
         // Whoever asked was promised a decision: what cannot be cancelled is answered with the one "no".
-        let verdict = fulfillment.cancel(&tombstone.ask.lines).unwrap_or(CancelVerdict::TooLate);
-        tx.audit("fulfillment.cancel", fulfillment.order_id, verdict.decision().word());
+        let verdict = fulfillment
+            .cancel(&tombstone.ask.lines)
+            .unwrap_or(CancelVerdict::TooLate);
+        tx.audit(
+            "fulfillment.cancel",
+            fulfillment.order_id,
+            verdict.decision().word(),
+        );
         // When nothing was left to cancel, an earlier decision has told so already.
         if verdict != CancelVerdict::Cancelled(Vec::new()) {
             decided.push((tombstone, verdict));
@@ -74,13 +99,21 @@ async fn decide_all(tx: &mut Tx, fulfillment: &mut Fulfillment) -> Result<Vec<(T
 
 /// An order's contact data is there. Before the order is paid there is nothing to do: it will say so itself.
 pub async fn contact_set(tx: &mut Tx, order: &OrderId) -> Result<(), Fault> {
-    let Some(id) = fulfillment_of_order(tx, order).await? else { return Ok(()) };
-    let Some(mut fulfillment) = fulfillment_lock(tx, &id).await? else { return Ok(()) };
+    let Some(id) = fulfillment_of_order(tx, order).await? else {
+        return Ok(());
+    };
+    let Some(mut fulfillment) = fulfillment_lock(tx, &id).await? else {
+        return Ok(());
+    };
     if !fulfillment.contact_arrived() {
         return Ok(());
     }
     fulfillments_save(tx, std::slice::from_mut(&mut fulfillment)).await?;
     tx.publish(events::fulfillment_changed(&fulfillment));
-    tx.audit("fulfillment.contact_set", fulfillment.id, fulfillment.state.word());
+    tx.audit(
+        "fulfillment.contact_set",
+        fulfillment.id,
+        fulfillment.state.word(),
+    );
     Ok(())
 }

@@ -6,8 +6,8 @@ use store::{Operation, Tx};
 
 use crate::model::{Fulfillment, Shipment};
 use crate::store::list::{
-    FulfillmentKey, FulfillmentQuery, ShipmentQuery, WorkQuery, fulfillment_get, fulfillments_list, shipment_get,
-    shipments_list, work_list,
+    FulfillmentKey, FulfillmentQuery, ShipmentQuery, WorkQuery, fulfillment_get, fulfillments_list,
+    shipment_get, shipments_list, work_list,
 };
 
 /// Reads one fulfilment, of one partner only when one is named.

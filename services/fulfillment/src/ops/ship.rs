@@ -42,7 +42,9 @@ impl Operation for Ship {
 
     async fn run(&self, tx: &mut Tx) -> Result<Shipment, Fault> {
         let mut verdicts = ship_all(tx, std::slice::from_ref(&self.draft), &self.carriers).await?;
-        let verdict = verdicts.pop().ok_or_else(|| Fault::internal("a parcel without a verdict"))?;
+        let verdict = verdicts
+            .pop()
+            .ok_or_else(|| Fault::internal("a parcel without a verdict"))?;
         Ok(verdict?)
     }
 }
@@ -104,7 +106,10 @@ async fn ship_all(
     let mut shipped = shipments.into_iter();
     let verdicts = refusals.into_iter().map(|refusal| match refusal {
         Some(refusal) => Ok(Err(refusal)),
-        None => shipped.next().map(Ok).ok_or_else(|| Fault::internal("a parcel without a shipment")),
+        None => shipped
+            .next()
+            .map(Ok)
+            .ok_or_else(|| Fault::internal("a parcel without a shipment")),
     });
     verdicts.collect()
 }
@@ -122,6 +127,12 @@ fn pack(
         "" => carrier.tracking_number(&id),
         given => given.to_owned(),
     };
-    let shipment = Shipment::leave(id, &fulfillment, lines, (carrier.code().to_owned(), number), tx.now());
+    let shipment = Shipment::leave(
+        id,
+        &fulfillment,
+        lines,
+        (carrier.code().to_owned(), number),
+        tx.now(),
+    );
     Ok((fulfillment, shipment))
 }

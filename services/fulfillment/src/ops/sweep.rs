@@ -53,7 +53,11 @@ impl Operation for LiftLapsed {
         fulfillments_save(tx, &mut lifted).await?;
         for fulfillment in &lifted {
             tx.publish(events::fulfillment_changed(fulfillment));
-            tx.audit("fulfillment.lift_lapsed", fulfillment.id, fulfillment.state.word());
+            tx.audit(
+                "fulfillment.lift_lapsed",
+                fulfillment.id,
+                fulfillment.state.word(),
+            );
         }
         Ok(ids.len())
     }
@@ -82,7 +86,11 @@ impl Operation for ForgetTombstones {
         let before = tx.now().minus(self.keep);
         let forgotten = arrivals_forget(tx, before, self.rows_max).await?;
         for order in &forgotten {
-            tx.audit("fulfillment.cancel", order.as_str(), "forgotten: the order never arrived");
+            tx.audit(
+                "fulfillment.cancel",
+                order.as_str(),
+                "forgotten: the order never arrived",
+            );
         }
         Ok(forgotten.len())
     }

@@ -38,9 +38,12 @@ impl Operation for Track {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Shipment, Fault> {
-        let (verdicts, mut shipments) = track_all(tx, std::slice::from_ref(&self.report), self.limits).await?;
+        let (verdicts, mut shipments) =
+            track_all(tx, std::slice::from_ref(&self.report), self.limits).await?;
         verdicts.into_iter().collect::<Result<Vec<()>, Refusal>>()?;
-        shipments.remove(&self.report.shipment_id).ok_or_else(|| Fault::internal("a report without a shipment"))
+        shipments
+            .remove(&self.report.shipment_id)
+            .ok_or_else(|| Fault::internal("a report without a shipment"))
     }
 }
 
@@ -62,7 +65,9 @@ impl Operation for TrackMany {
     async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
         let (verdicts, _) = track_all(tx, &self.reports, self.limits).await?;
         let verdicts = verdicts.into_iter().zip(&self.reports);
-        Ok(verdicts.map(|(verdict, report)| verdict.map(|()| report.shipment_id)).collect())
+        Ok(verdicts
+            .map(|(verdict, report)| verdict.map(|()| report.shipment_id))
+            .collect())
     }
 }
 
@@ -96,7 +101,8 @@ impl Fold {
     async fn load(tx: &mut Tx, reports: &[Report], limits: EventLimits) -> Result<Self, Fault> {
         let ids: BTreeSet<ShipmentId> = reports.iter().map(|report| report.shipment_id).collect();
         let ids: Vec<ShipmentId> = ids.into_iter().collect();
-        let owners: BTreeSet<FulfillmentId> = shipment_owners(tx, &ids).await?.into_values().collect();
+        let owners: BTreeSet<FulfillmentId> =
+            shipment_owners(tx, &ids).await?.into_values().collect();
         let owners: Vec<FulfillmentId> = owners.into_iter().collect();
         // Whatever is read of the shipments themselves is read under the locks of their fulfilments.
         let fulfillments = fulfillments_lock(tx, &owners).await?;
@@ -104,7 +110,11 @@ impl Fold {
         let shipments = shipments_read(tx, &ids, events_max).await?;
         let keys: Vec<EventKey> = reports
             .iter()
-            .filter(|report| shipments.get(&report.shipment_id).is_some_and(|shipment| shipment.event_count > 0))
+            .filter(|report| {
+                shipments
+                    .get(&report.shipment_id)
+                    .is_some_and(|shipment| shipment.event_count > 0)
+            })
             .map(|report| (report.shipment_id, report.event.carrier_event_id.clone()))
             .collect();
         let known = events_known(tx, &keys).await?;
@@ -124,7 +134,12 @@ impl Fold {
             return Ok(Err(Refusal::not_found("shipment")));
         };
         let key = (report.shipment_id, report.event.carrier_event_id.clone());
-        let recorded = shipment.record(report.event.clone(), self.known.get(&key), self.limits, tx.now());
+        let recorded = shipment.record(
+            report.event.clone(),
+            self.known.get(&key),
+            self.limits,
+            tx.now(),
+        );
         let recorded = match recorded {
             Err(refusal) => return Ok(Err(refusal)),
             Ok(Recorded::Known) => return Ok(Ok(())),
@@ -135,7 +150,8 @@ impl Fold {
         self.moved.insert(report.shipment_id);
         if let Recorded::Ended { delivered } = recorded {
             let owner = self.fulfillments.get_mut(&shipment.fulfillment_id);
-            let owner = owner.ok_or_else(|| Fault::internal("a shipment without its fulfillment"))?;
+            let owner =
+                owner.ok_or_else(|| Fault::internal("a shipment without its fulfillment"))?;
             owner.end(&shipment.lines, delivered)?;
             self.ended.insert(owner.id);
         }
@@ -144,9 +160,16 @@ impl Fold {
 
     /// Writes and publishes what has changed; gives all shipments as they are now.
     async fn write(mut self, tx: &mut Tx) -> Result<Shipments, Fault> {
-        let mut fulfillments: Vec<_> =
-            self.ended.iter().filter_map(|id| self.fulfillments.remove(id)).collect();
-        let mut shipments: Vec<_> = self.moved.iter().filter_map(|id| self.shipments.remove(id)).collect();
+        let mut fulfillments: Vec<_> = self
+            .ended
+            .iter()
+            .filter_map(|id| self.fulfillments.remove(id))
+            .collect();
+        let mut shipments: Vec<_> = self
+            .moved
+            .iter()
+            .filter_map(|id| self.shipments.remove(id))
+            .collect();
         fulfillments_save(tx, &mut fulfillments).await?;
         shipments_save(tx, &mut shipments).await?;
         events_insert(tx, &self.new).await?;
@@ -157,7 +180,11 @@ impl Fold {
         for fulfillment in &fulfillments {
             tx.publish(events::fulfillment_changed(fulfillment));
         }
-        self.shipments.extend(shipments.into_iter().map(|shipment| (shipment.id, shipment)));
+        self.shipments.extend(
+            shipments
+                .into_iter()
+                .map(|shipment| (shipment.id, shipment)),
+        );
         Ok(self.shipments)
     }
 }

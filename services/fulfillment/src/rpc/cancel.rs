@@ -22,7 +22,10 @@ impl Api {
         let key = parse::request_id(&mut wrong, &request.request_id);
         let order_id = wrong.id("order_id", &request.order_id);
         let partner_id = wrong.opt_id("partner_id", &request.partner_id);
-        let lines = request.lines.iter().map(|line| (line.order_line_id.as_str(), line.quantity));
+        let lines = request
+            .lines
+            .iter()
+            .map(|line| (line.order_line_id.as_str(), line.quantity));
         let lines = parse::lines(&mut wrong, &self.config, lines);
         let reason = render::cancel_reason_of(wrong.enumeration("reason", request.reason));
         wrong.finish()?;
@@ -37,9 +40,10 @@ impl Api {
             tombstones_max: self.config.tombstones_per_order_max,
         };
         let keyed = keyed(caller, CANCEL, &key, &request);
-        let operation = Idempotent::new(keyed, operation, |decision| pb::CancelFulfillmentResponse {
-            decision: render::cancel_decision(*decision).into(),
-        });
+        let operation =
+            Idempotent::new(keyed, operation, |decision| pb::CancelFulfillmentResponse {
+                decision: render::cancel_decision(*decision).into(),
+            });
         self.db.execute(caller, operation).await
     }
 }

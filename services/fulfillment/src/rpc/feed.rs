@@ -19,10 +19,14 @@ impl FulfillmentFeedService for Api {
         let pb::ListFulfillmentFeedRequest { cursor, page_size } = request.into_inner();
         let page = self.feed.serve_list(&caller, &cursor, page_size).await?;
         let (entries, next_cursor) = (page.entries, page.next_cursor);
-        Ok(Response::new(pb::ListFulfillmentFeedResponse { entries, next_cursor }))
+        Ok(Response::new(pb::ListFulfillmentFeedResponse {
+            entries,
+            next_cursor,
+        }))
     }
 
-    type WatchFulfillmentFeedStream = BoxStream<'static, Result<pb::WatchFulfillmentFeedResponse, Status>>;
+    type WatchFulfillmentFeedStream =
+        BoxStream<'static, Result<pb::WatchFulfillmentFeedResponse, Status>>;
 
     async fn watch_fulfillment_feed(
         &self,
@@ -30,7 +34,10 @@ impl FulfillmentFeedService for Api {
     ) -> Result<Response<Self::WatchFulfillmentFeedStream>, Status> {
         let caller = Caller::of(&request)?;
         let cursor = request.into_inner().cursor;
-        let pages = self.feed.serve_watch(&caller, &cursor, self.drain.clone()).await?;
+        let pages = self
+            .feed
+            .serve_watch(&caller, &cursor, self.drain.clone())
+            .await?;
         let answers = pages.map(|page| {
             let entries = page.map_err(Status::from)?;
             Ok(pb::WatchFulfillmentFeedResponse { entries })

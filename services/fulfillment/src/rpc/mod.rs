@@ -15,7 +15,9 @@ use ::store::feed::FeedReader;
 use ::store::idempotency::{Fingerprint, Keyed};
 use contracts::fulfillment::v1 as pb;
 use contracts::fulfillment::v1::fulfillment_feed_service_server::FulfillmentFeedServiceServer;
-use contracts::fulfillment::v1::fulfillment_service_server::{FulfillmentService, FulfillmentServiceServer};
+use contracts::fulfillment::v1::fulfillment_service_server::{
+    FulfillmentService, FulfillmentServiceServer,
+};
 use kit::caller::Caller;
 use kit::errors::Refusal;
 use prost::Message;
@@ -43,7 +45,13 @@ impl Api {
     /// Handlers on `db`; streams end at `drain`.
     pub fn new(db: Db, config: Config, carriers: Carriers, drain: CancellationToken) -> Self {
         let feed = FeedReader::new(db.clone(), FEED, config.feed.clone());
-        Api { db, config: Arc::new(config), carriers, feed, drain }
+        Api {
+            db,
+            config: Arc::new(config),
+            carriers,
+            feed,
+            drain,
+        }
     }
 
     /// Adds the routes of both services.
@@ -60,13 +68,21 @@ impl Api {
 
 /// The key of a mutation. The whole request is what was asked for.
 fn keyed(caller: &Caller, method: &'static str, request_id: &str, request: &impl Message) -> Keyed {
-    Keyed::new(caller.scope_key(), method, request_id, Fingerprint::of(request))
+    Keyed::new(
+        caller.scope_key(),
+        method,
+        request_id,
+        Fingerprint::of(request),
+    )
 }
 
 /// A verdict of a batch about one item.
 fn verdict(outcome: Result<String, &Refusal>) -> pb::ShipmentVerdict {
     match outcome {
-        Ok(shipment_id) => pb::ShipmentVerdict { shipment_id, ..pb::ShipmentVerdict::default() },
+        Ok(shipment_id) => pb::ShipmentVerdict {
+            shipment_id,
+            ..pb::ShipmentVerdict::default()
+        },
         Err(refusal) => pb::ShipmentVerdict {
             shipment_id: String::new(),
             refusal_reason: kit::errors::reason_name(refusal.reason).to_owned(),

@@ -19,7 +19,10 @@ pub(super) fn request_id(wrong: &mut Violations, text: &str) -> String {
 
 /// Whose things a caller reads: a partner's own; for others those of the partner asked for, or all. Another
 /// partner is to a partner what an unknown one is.
-pub(super) fn readable(caller: &Caller, asked: Option<PartnerId>) -> Result<Option<PartnerId>, Refusal> {
+pub(super) fn readable(
+    caller: &Caller,
+    asked: Option<PartnerId>,
+) -> Result<Option<PartnerId>, Refusal> {
     if caller.audience != Audience::Partner {
         return Ok(asked);
     }
@@ -37,7 +40,14 @@ pub(super) fn lines<'a>(
     lines: impl ExactSizeIterator<Item = (&'a str, i64)>,
 ) -> Vec<LineQuantity> {
     if lines.len() > config.lines_max {
-        wrong.add("lines", format!("must have at most {} items, but has {}.", config.lines_max, lines.len()));
+        wrong.add(
+            "lines",
+            format!(
+                "must have at most {} items, but has {}.",
+                config.lines_max,
+                lines.len()
+            ),
+        );
         return Vec::new();
     }
     let mut seen = BTreeSet::new();
@@ -48,9 +58,15 @@ pub(super) fn lines<'a>(
         let quantity = line.range("quantity", quantity, 1..=config.quantity_max);
         let Some(order_line_id) = id else { continue };
         if !seen.insert(order_line_id) {
-            line.add("order_line_id", "names a line that an earlier item names; name each once.");
+            line.add(
+                "order_line_id",
+                "names a line that an earlier item names; name each once.",
+            );
         }
-        parsed.push(LineQuantity { order_line_id, quantity });
+        parsed.push(LineQuantity {
+            order_line_id,
+            quantity,
+        });
     }
     parsed
 }

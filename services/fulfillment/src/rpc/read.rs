@@ -18,14 +18,29 @@ impl Api {
         caller: &Caller,
         request: pb::ListWorkRequest,
     ) -> Result<pb::ListWorkResponse, Fault> {
-        let (default, max) = (self.config.work_page_size_default, self.config.work_page_size_max);
-        let page = Page::parse(request.page_size, &request.page_token, default, max, "ListWork")?;
-        let query = WorkQuery { after: after_work(&page)?, limit: page.limit() };
+        let (default, max) = (
+            self.config.work_page_size_default,
+            self.config.work_page_size_max,
+        );
+        let page = Page::parse(
+            request.page_size,
+            &request.page_token,
+            default,
+            max,
+            "ListWork",
+        )?;
+        let query = WorkQuery {
+            after: after_work(&page)?,
+            limit: page.limit(),
+        };
         let rows = self.db.read(caller, read::ListWork(query)).await?;
         let (rows, next_page_token) = page.cut(rows, |row: &Fulfillment| {
             vec![row.ship_by.0.to_string(), row.id.as_str().to_owned()]
         });
-        Ok(pb::ListWorkResponse { fulfillments: rows.iter().map(render::fulfillment).collect(), next_page_token })
+        Ok(pb::ListWorkResponse {
+            fulfillments: rows.iter().map(render::fulfillment).collect(),
+            next_page_token,
+        })
     }
 
     pub(super) async fn get_fulfillment(
@@ -38,7 +53,10 @@ impl Api {
         let order = wrong.opt_id("order_id", &request.order_id);
         let key = match (id, order) {
             (Some(_), Some(_)) => {
-                wrong.add("order_id", "must be empty when fulfillment_id is set; name one of the two.");
+                wrong.add(
+                    "order_id",
+                    "must be empty when fulfillment_id is set; name one of the two.",
+                );
                 None
             }
             (Some(id), None) => Some(FulfillmentKey::Id(id)),
@@ -53,8 +71,13 @@ impl Api {
         wrong.finish()?;
         let key = key.ok_or_else(|| Refusal::not_found("fulfillment"))?;
         let partner = parse::readable(caller, None)?;
-        let found = self.db.read(caller, read::GetFulfillment { key, partner }).await?;
-        Ok(pb::GetFulfillmentResponse { fulfillment: Some(render::fulfillment(&found)) })
+        let found = self
+            .db
+            .read(caller, read::GetFulfillment { key, partner })
+            .await?;
+        Ok(pb::GetFulfillmentResponse {
+            fulfillment: Some(render::fulfillment(&found)),
+        })
     }
 
     pub(super) async fn list_fulfillments(
@@ -68,15 +91,29 @@ impl Api {
         wrong.finish()?;
         let partner = parse::readable(caller, partner)?;
         let state = state.and_then(render::fulfillment_state_of);
-        let words = (partner_word(partner.as_ref()), state.map_or("", FulfillmentState::word));
+        let words = (
+            partner_word(partner.as_ref()),
+            state.map_or("", FulfillmentState::word),
+        );
         let query = format!("ListFulfillments|{}|{}", words.0, words.1);
-        let (default, max) = (self.config.list_page_size_default, self.config.fulfillment_page_size_max);
+        let (default, max) = (
+            self.config.list_page_size_default,
+            self.config.fulfillment_page_size_max,
+        );
         let page = Page::parse(request.page_size, &request.page_token, default, max, &query)?;
-        let query = FulfillmentQuery { partner, state, after: after_id(&page)?, limit: page.limit() };
+        let query = FulfillmentQuery {
+            partner,
+            state,
+            after: after_id(&page)?,
+            limit: page.limit(),
+        };
         let rows = self.db.read(caller, read::ListFulfillments(query)).await?;
         let (rows, next_page_token) = page.cut(rows, |row| vec![row.id.as_str().to_owned()]);
         let fulfillments = rows.iter().map(render::fulfillment).collect();
-        Ok(pb::ListFulfillmentsResponse { fulfillments, next_page_token })
+        Ok(pb::ListFulfillmentsResponse {
+            fulfillments,
+            next_page_token,
+        })
     }
 
     pub(super) async fn get_shipment(
@@ -89,9 +126,15 @@ impl Api {
         wrong.finish()?;
         let id = id.ok_or_else(|| Refusal::not_found("shipment"))?;
         let partner = parse::readable(caller, None)?;
-        let operation = read::GetShipment { id, partner, events_max: self.events_max() };
+        let operation = read::GetShipment {
+            id,
+            partner,
+            events_max: self.events_max(),
+        };
         let found = self.db.read(caller, operation).await?;
-        Ok(pb::GetShipmentResponse { shipment: Some(render::shipment(&found)) })
+        Ok(pb::GetShipmentResponse {
+            shipment: Some(render::shipment(&found)),
+        })
     }
 
     pub(super) async fn list_shipments(
@@ -106,15 +149,33 @@ impl Api {
         wrong.finish()?;
         let partner = parse::readable(caller, partner)?;
         let state = state.and_then(render::shipment_state_of);
-        let words = (partner_word(partner.as_ref()), state.map_or("", ShipmentState::word));
+        let words = (
+            partner_word(partner.as_ref()),
+            state.map_or("", ShipmentState::word),
+        );
         let query = format!("ListShipments|{}|{}|{}", words.0, request.order_id, words.1);
-        let (default, max) = (self.config.list_page_size_default, self.config.shipment_page_size_max);
+        let (default, max) = (
+            self.config.list_page_size_default,
+            self.config.shipment_page_size_max,
+        );
         let page = Page::parse(request.page_size, &request.page_token, default, max, &query)?;
-        let query = ShipmentQuery { partner, order, state, after: after_id(&page)?, limit: page.limit() };
-        let operation = read::ListShipments { query, events_max: self.events_max() };
+        let query = ShipmentQuery {
+            partner,
+            order,
+            state,
+            after: after_id(&page)?,
+            limit: page.limit(),
+        };
+        let operation = read::ListShipments {
+            query,
+            events_max: self.events_max(),
+        };
         let rows = self.db.read(caller, operation).await?;
         let (rows, next_page_token) = page.cut(rows, |row| vec![row.id.as_str().to_owned()]);
-        Ok(pb::ListShipmentsResponse { shipments: rows.iter().map(render::shipment).collect(), next_page_token })
+        Ok(pb::ListShipmentsResponse {
+            shipments: rows.iter().map(render::shipment).collect(),
+            next_page_token,
+        })
     }
 }
 
@@ -123,12 +184,19 @@ fn partner_word(partner: Option<&PartnerId>) -> &str {
 }
 
 fn after_id<K: Kind>(page: &Page) -> Result<Option<Id<K>>, Refusal> {
-    let Some(key) = page.after_key(1)? else { return Ok(None) };
+    let Some(key) = page.after_key(1)? else {
+        return Ok(None);
+    };
     Ok(Some(Id::parse(&key[0]).map_err(|_| parse::bad_token())?))
 }
 
 fn after_work(page: &Page) -> Result<Option<(i64, FulfillmentId)>, Refusal> {
-    let Some(key) = page.after_key(2)? else { return Ok(None) };
+    let Some(key) = page.after_key(2)? else {
+        return Ok(None);
+    };
     let time = key[0].parse().map_err(|_| parse::bad_token())?;
-    Ok(Some((time, Id::parse(&key[1]).map_err(|_| parse::bad_token())?)))
+    Ok(Some((
+        time,
+        Id::parse(&key[1]).map_err(|_| parse::bad_token())?,
+    )))
 }

@@ -6,8 +6,8 @@ use contracts::order::v1 as order;
 use kit::clock::Micros;
 
 use crate::model::{
-    Block, CancelDecision, CancelReason, Fulfillment, FulfillmentState, Line, LineQuantity, Shipment, ShipmentState,
-    TrackingEvent, TrackingStatus, Unit,
+    Block, CancelDecision, CancelReason, Fulfillment, FulfillmentState, Line, LineQuantity,
+    Shipment, ShipmentState, TrackingEvent, TrackingStatus, Unit,
 };
 
 /// Declares the conversions of an enum in both directions; the contract's unspecified value has none.
@@ -79,7 +79,11 @@ pub fn fulfillment(fulfillment: &Fulfillment) -> pb::Fulfillment {
         order_id: fulfillment.order_id.into(),
         partner_id: fulfillment.partner_id.into(),
         state: fulfillment_state(fulfillment.state).into(),
-        ship_blocks: fulfillment.blocks.iter().map(|set| block(set).into()).collect(),
+        ship_blocks: fulfillment
+            .blocks
+            .iter()
+            .map(|set| block(set).into())
+            .collect(),
         lines: fulfillment.lines.iter().map(line).collect(),
         ship_not_before: Some(fulfillment.ship_not_before.to_proto()),
         ship_by: Some(fulfillment.ship_by.to_proto()),
@@ -113,7 +117,10 @@ fn line(line: &Line) -> pb::FulfillmentLine {
 
 /// A quantity of one line.
 pub fn line_quantity(part: &LineQuantity) -> order::LineQuantity {
-    order::LineQuantity { order_line_id: part.order_line_id.into(), quantity: part.quantity }
+    order::LineQuantity {
+        order_line_id: part.order_line_id.into(),
+        quantity: part.quantity,
+    }
 }
 
 /// A shipment.

@@ -25,7 +25,10 @@ impl Api {
         let report = report(&mut wrong, &request.shipment_id, &request.event);
         wrong.finish()?;
         let report = report.ok_or_else(|| Refusal::not_found("shipment"))?;
-        let operation = Track { report, limits: self.config.event_limits() };
+        let operation = Track {
+            report,
+            limits: self.config.event_limits(),
+        };
         let keyed = keyed(caller, RECORD, &key, &request);
         let operation = Idempotent::new(keyed, operation, |shipment| pb::RecordTrackingResponse {
             shipment: Some(render::shipment(shipment)),
@@ -48,20 +51,32 @@ impl Api {
             }
         }
         wrong.finish()?;
-        let operation = TrackMany { reports, limits: self.config.event_limits() };
+        let operation = TrackMany {
+            reports,
+            limits: self.config.event_limits(),
+        };
         let keyed = keyed(caller, RECORD_MANY, &key, &request);
         let operation = Idempotent::new(keyed, operation, |verdicts| {
-            let verdicts = verdicts.iter().map(|outcome: &Result<ShipmentId, Refusal>| match outcome {
-                Ok(shipment) => verdict(Ok(shipment.into())),
-                Err(refusal) => verdict(Err(refusal)),
-            });
-            pb::BatchRecordTrackingResponse { verdicts: verdicts.collect() }
+            let verdicts =
+                verdicts
+                    .iter()
+                    .map(|outcome: &Result<ShipmentId, Refusal>| match outcome {
+                        Ok(shipment) => verdict(Ok(shipment.into())),
+                        Err(refusal) => verdict(Err(refusal)),
+                    });
+            pb::BatchRecordTrackingResponse {
+                verdicts: verdicts.collect(),
+            }
         });
         self.db.execute(caller, operation).await
     }
 }
 
-fn report(wrong: &mut Violations, shipment_id: &str, event: &Option<pb::TrackingEvent>) -> Option<Report> {
+fn report(
+    wrong: &mut Violations,
+    shipment_id: &str,
+    event: &Option<pb::TrackingEvent>,
+) -> Option<Report> {
     let shipment_id = wrong.id("shipment_id", shipment_id);
     let event = wrong.required("event", event)?;
     let mut wrong = wrong.nested("event");
@@ -75,5 +90,8 @@ fn report(wrong: &mut Violations, shipment_id: &str, event: &Option<pb::Tracking
         event_time: event_time?,
         description,
     };
-    Some(Report { shipment_id: shipment_id?, event })
+    Some(Report {
+        shipment_id: shipment_id?,
+        event,
+    })
 }

@@ -18,7 +18,11 @@ pub struct Tombstone {
 }
 
 /// Lets an order in: true once, and then never again. Locks the order's row of arrival.
-pub async fn arrival_let_in(tx: &mut Tx, order: &OrderId, fulfillment: &FulfillmentId) -> Result<Arrival, Fault> {
+pub async fn arrival_let_in(
+    tx: &mut Tx,
+    order: &OrderId,
+    fulfillment: &FulfillmentId,
+) -> Result<Arrival, Fault> {
     let now = tx.now();
     let row = sql!(
         tx,
@@ -65,10 +69,18 @@ pub async fn arrival_expect(tx: &mut Tx, order: &OrderId) -> Result<Option<i64>,
 }
 
 /// Keeps a cancellation until its order arrives.
-pub async fn tombstone_insert(tx: &mut Tx, order: &OrderId, stone: &Tombstone) -> Result<(), Fault> {
+pub async fn tombstone_insert(
+    tx: &mut Tx,
+    order: &OrderId,
+    stone: &Tombstone,
+) -> Result<(), Fault> {
     let (key, now) = (format!("{:032x}", tx.ids().next()), tx.now());
-    let lines: Vec<(&str, i64)> =
-        stone.ask.lines.iter().map(|line| (line.order_line_id.as_str(), line.quantity)).collect();
+    let lines: Vec<(&str, i64)> = stone
+        .ask
+        .lines
+        .iter()
+        .map(|line| (line.order_line_id.as_str(), line.quantity))
+        .collect();
     let lines = serde_json::to_string(&lines).map_err(Fault::internal)?;
     sql!(
         tx,
@@ -93,24 +105,41 @@ pub async fn tombstones_take(tx: &mut Tx, order: &OrderId) -> Result<Vec<Tombsto
         "SELECT partner_id, lines, reason FROM tombstone WHERE order_id = $1 ORDER BY tombstone_id",
         order
     )?;
-    sql!(tx, execute, "DELETE FROM tombstone WHERE order_id = $1", order)?;
-    rows.iter().map(|(partner, lines, reason)| tombstone(partner, lines, reason)).collect()
+    sql!(
+        tx,
+        execute,
+        "DELETE FROM tombstone WHERE order_id = $1",
+        order
+    )?;
+    rows.iter()
+        .map(|(partner, lines, reason)| tombstone(partner, lines, reason))
+        .collect()
 }
 
 fn tombstone(partner: &str, lines: &str, reason: &str) -> Result<Tombstone, Fault> {
     let lines: Vec<(String, i64)> = serde_json::from_str(lines).map_err(Fault::internal)?;
     let line = |(line, quantity): &(String, i64)| {
         let order_line_id: OrderLineId = id(line)?;
-        Ok(LineQuantity { order_line_id, quantity: *quantity })
+        Ok(LineQuantity {
+            order_line_id,
+            quantity: *quantity,
+        })
     };
     let lines = lines.iter().map(line).collect::<Result<_, Fault>>()?;
     let reason = word("reason", reason, CancelReason::named)?;
-    Ok(Tombstone { partner_id: id(partner)?, ask: CancelAsk { lines, reason } })
+    Ok(Tombstone {
+        partner_id: id(partner)?,
+        ask: CancelAsk { lines, reason },
+    })
 }
 
 /// Forgets, with their cancellations, orders that have not arrived although they were expected before
 /// `before`; at most so many. Gives their ids.
-pub async fn arrivals_forget(tx: &mut Tx, before: Micros, limit: i64) -> Result<Vec<String>, Fault> {
+pub async fn arrivals_forget(
+    tx: &mut Tx,
+    before: Micros,
+    limit: i64,
+) -> Result<Vec<String>, Fault> {
     let rows = sql!(
         tx,
         all(String,),

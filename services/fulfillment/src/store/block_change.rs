@@ -14,7 +14,11 @@ pub async fn block_change_insert(
     lifted: bool,
     reason: &str,
 ) -> Result<(), Fault> {
-    let (key, now, who) = (format!("{:032x}", tx.ids().next()), tx.now(), tx.caller().principal());
+    let (key, now, who) = (
+        format!("{:032x}", tx.ids().next()),
+        tx.now(),
+        tx.caller().principal(),
+    );
     sql!(
         tx,
         execute,

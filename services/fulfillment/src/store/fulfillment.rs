@@ -125,18 +125,33 @@ pub async fn fulfillments_lock(tx: &mut Tx, ids: &[FulfillmentId]) -> Result<Ful
 }
 
 /// Locks one fulfilment.
-pub async fn fulfillment_lock(tx: &mut Tx, id: &FulfillmentId) -> Result<Option<Fulfillment>, Fault> {
+pub async fn fulfillment_lock(
+    tx: &mut Tx,
+    id: &FulfillmentId,
+) -> Result<Option<Fulfillment>, Fault> {
     Ok(fulfillments_lock(tx, &[*id]).await?.remove(id))
 }
 
 /// The fulfilment of an order, when the order has arrived.
-pub async fn fulfillment_of_order(tx: &mut Tx, order: &OrderId) -> Result<Option<FulfillmentId>, Fault> {
-    let found = sql!(tx, optional(String,), "SELECT fulfillment_id FROM fulfillment WHERE order_id = $1", order)?;
+pub async fn fulfillment_of_order(
+    tx: &mut Tx,
+    order: &OrderId,
+) -> Result<Option<FulfillmentId>, Fault> {
+    let found = sql!(
+        tx,
+        optional(String,),
+        "SELECT fulfillment_id FROM fulfillment WHERE order_id = $1",
+        order
+    )?;
     found.map(|(found,)| id(&found)).transpose()
 }
 
 /// Fulfilments blocked by time whose time is over, the longest over first, and at most so many.
-pub async fn fulfillments_lapsed(tx: &mut Tx, now: Micros, limit: i64) -> Result<Vec<FulfillmentId>, Fault> {
+pub async fn fulfillments_lapsed(
+    tx: &mut Tx,
+    now: Micros,
+    limit: i64,
+) -> Result<Vec<FulfillmentId>, Fault> {
     let rows = sql!(
         tx,
         all(String,),
@@ -244,7 +259,11 @@ async fn heads_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<u64, Fault> 
 }
 
 async fn lines_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<(), Fault> {
-    let all = || changed.iter().flat_map(|f| (0..).zip(&f.lines).map(move |(at, line)| (f, at, line)));
+    let all = || {
+        changed
+            .iter()
+            .flat_map(|f| (0..).zip(&f.lines).map(move |(at, line)| (f, at, line)))
+    };
     let ids: Vec<_> = all().map(|(f, ..)| f.id).collect();
     let line_ids: Vec<_> = all().map(|(.., line)| line.order_line_id).collect();
     let numbers: Vec<_> = all().map(|(_, at, _)| number(at)).collect();

@@ -102,19 +102,30 @@ pub async fn shipment_get(
         partner
     )?;
     match visible {
-        Some(_) => Ok(shipment::shipments_read(tx, &[*id], events_max).await?.remove(id)),
+        Some(_) => Ok(shipment::shipments_read(tx, &[*id], events_max)
+            .await?
+            .remove(id)),
         None => Ok(None),
     }
 }
 
 macro_rules! fulfillments {
     ($where:literal) => {
-        concat!("SELECT ", columns!(), " FROM fulfillment AS f WHERE ", $where, " ORDER BY f.fulfillment_id LIMIT $1")
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM fulfillment AS f WHERE ",
+            $where,
+            " ORDER BY f.fulfillment_id LIMIT $1"
+        )
     };
 }
 
 /// A page of fulfilments. Each filter has a text of its own, so that each finds its index.
-pub async fn fulfillments_list(tx: &mut Tx, query: &FulfillmentQuery) -> Result<Vec<Fulfillment>, Fault> {
+pub async fn fulfillments_list(
+    tx: &mut Tx,
+    query: &FulfillmentQuery,
+) -> Result<Vec<Fulfillment>, Fault> {
     let after = query.after.as_ref().map_or("", |id| id.as_str());
     let (limit, state) = (query.limit, query.state.map(FulfillmentState::word));
     let rows: Result<Vec<Row>, StoreError> = match (&query.partner, state) {
@@ -164,17 +175,29 @@ pub async fn work_list(tx: &mut Tx, query: &WorkQuery) -> Result<Vec<Fulfillment
 macro_rules! shipments {
     ($where:literal) => {
         concat!(
-            "SELECT s.shipment_id FROM shipment AS s WHERE ", $where, " AND s.shipment_id > $2 \
+            "SELECT s.shipment_id FROM shipment AS s WHERE ",
+            $where,
+            " AND s.shipment_id > $2 \
              ORDER BY s.shipment_id LIMIT $1"
         )
     };
 }
 
 /// A page of shipments.
-pub async fn shipments_list(tx: &mut Tx, query: &ShipmentQuery, events_max: i64) -> Result<Vec<Shipment>, Fault> {
+pub async fn shipments_list(
+    tx: &mut Tx,
+    query: &ShipmentQuery,
+    events_max: i64,
+) -> Result<Vec<Shipment>, Fault> {
     let ids = shipment_ids(tx, query).await?;
-    let ids = ids.iter().map(|(found,)| id(found)).collect::<Result<Vec<ShipmentId>, Fault>>()?;
-    Ok(shipment::shipments_read(tx, &ids, events_max).await?.into_values().collect())
+    let ids = ids
+        .iter()
+        .map(|(found,)| id(found))
+        .collect::<Result<Vec<ShipmentId>, Fault>>()?;
+    Ok(shipment::shipments_read(tx, &ids, events_max)
+        .await?
+        .into_values()
+        .collect())
 }
 
 async fn shipment_ids(tx: &mut Tx, query: &ShipmentQuery) -> Result<Vec<(String,)>, StoreError> {
@@ -182,11 +205,16 @@ async fn shipment_ids(tx: &mut Tx, query: &ShipmentQuery) -> Result<Vec<(String,
     let (limit, state) = (query.limit, query.state.map(ShipmentState::word));
     // An order has few shipments: whatever else is asked is filtered from them.
     if let Some(order) = &query.order {
-        let (partner, state) = (query.partner.as_ref().map_or("", |id| id.as_str()), state.unwrap_or(""));
+        let (partner, state) = (
+            query.partner.as_ref().map_or("", |id| id.as_str()),
+            state.unwrap_or(""),
+        );
         return sql!(
             tx,
             all(String,),
-            shipments!("s.order_id = $3 AND ($4 = '' OR s.partner_id = $4) AND ($5 = '' OR s.state = $5)"),
+            shipments!(
+                "s.order_id = $3 AND ($4 = '' OR s.partner_id = $4) AND ($5 = '' OR s.state = $5)"
+            ),
             limit,
             after,
             order,
@@ -197,11 +225,33 @@ async fn shipment_ids(tx: &mut Tx, query: &ShipmentQuery) -> Result<Vec<(String,
     match (&query.partner, state) {
         (None, None) => sql!(tx, all(String,), shipments!("true"), limit, after),
         (Some(partner), None) => {
-            sql!(tx, all(String,), shipments!("s.partner_id = $3"), limit, after, partner)
+            sql!(
+                tx,
+                all(String,),
+                shipments!("s.partner_id = $3"),
+                limit,
+                after,
+                partner
+            )
         }
-        (None, Some(state)) => sql!(tx, all(String,), shipments!("s.state = $3"), limit, after, state),
+        (None, Some(state)) => sql!(
+            tx,
+            all(String,),
+            shipments!("s.state = $3"),
+            limit,
+            after,
+            state
+        ),
         (Some(partner), Some(state)) => {
-            sql!(tx, all(String,), shipments!("s.partner_id = $3 AND s.state = $4"), limit, after, partner, state)
+            sql!(
+                tx,
+                all(String,),
+                shipments!("s.partner_id = $3 AND s.state = $4"),
+                limit,
+                after,
+                partner,
+                state
+            )
         }
     }
 }

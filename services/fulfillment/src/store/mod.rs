@@ -20,11 +20,16 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// The service's tables.
-pub const MIGRATIONS: Migrations = Migrations { postgres: &POSTGRES, sqlite: &SQLITE };
+pub const MIGRATIONS: Migrations = Migrations {
+    postgres: &POSTGRES,
+    sqlite: &SQLITE,
+};
 
 /// An id as a table has it.
 fn id<K: Kind>(text: &str) -> Result<Id<K>, Fault> {
-    Id::parse(text).map_err(|error: IdError| Fault::internal(format!("a table holds `{text}` as an id: {error}")))
+    Id::parse(text).map_err(|error: IdError| {
+        Fault::internal(format!("a table holds `{text}` as an id: {error}"))
+    })
 }
 
 /// A word as a table has it.
@@ -37,7 +42,9 @@ fn expect_rows(what: &str, touched: u64, expected: usize) -> Result<(), Fault> {
     if usize::try_from(touched) == Ok(expected) {
         return Ok(());
     }
-    Err(Fault::Conflict(format!("{what}: wrote {touched} rows of {expected}").into()))
+    Err(Fault::Conflict(
+        format!("{what}: wrote {touched} rows of {expected}").into(),
+    ))
 }
 
 /// As an index or count of a list that is bounded long before 2^63.

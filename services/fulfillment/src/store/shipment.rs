@@ -64,12 +64,18 @@ pub async fn shipment_owners(
                  ON s.shipment_id = k.value->>0",
         columns: [ids]
     )?;
-    rows.iter().map(|(shipment, fulfillment)| Ok((id(shipment)?, id(fulfillment)?))).collect()
+    rows.iter()
+        .map(|(shipment, fulfillment)| Ok((id(shipment)?, id(fulfillment)?)))
+        .collect()
 }
 
 /// Reads shipments with their lines and latest events. Whoever is to change them holds the lock of their
 /// fulfilments.
-pub async fn shipments_read(tx: &mut Tx, ids: &[ShipmentId], events_max: i64) -> Result<Shipments, Fault> {
+pub async fn shipments_read(
+    tx: &mut Tx,
+    ids: &[ShipmentId],
+    events_max: i64,
+) -> Result<Shipments, Fault> {
     let mut found = Shipments::new();
     if ids.is_empty() {
         return Ok(found);
@@ -88,7 +94,11 @@ pub async fn shipments_read(tx: &mut Tx, ids: &[ShipmentId], events_max: i64) ->
     }
     read_lines(tx, &mut found).await?;
     // Most shipments have said nothing yet.
-    let told: Vec<ShipmentId> = found.values().filter(|s| s.event_count > 0).map(|s| s.id).collect();
+    let told: Vec<ShipmentId> = found
+        .values()
+        .filter(|s| s.event_count > 0)
+        .map(|s| s.id)
+        .collect();
     for (shipment, event) in latest_events(tx, &told, events_max).await? {
         if let Some(shipment) = found.get_mut(&shipment) {
             shipment.events.push(event);
@@ -115,7 +125,10 @@ async fn read_lines(tx: &mut Tx, shipments: &mut Shipments) -> Result<(), Fault>
     )?;
     for (shipment, line, quantity) in rows {
         if let Some(shipment) = shipments.get_mut(&id(&shipment)?) {
-            shipment.lines.push(LineQuantity { order_line_id: id(&line)?, quantity });
+            shipment.lines.push(LineQuantity {
+                order_line_id: id(&line)?,
+                quantity,
+            });
         }
     }
     Ok(())
@@ -124,7 +137,10 @@ async fn read_lines(tx: &mut Tx, shipments: &mut Shipments) -> Result<(), Fault>
 /// Writes new shipments with what is in them.
 pub async fn shipments_insert(tx: &mut Tx, new: &mut [Shipment]) -> Result<(), Fault> {
     shipments_save(tx, new).await?;
-    let all = || new.iter().flat_map(|s| (0..).zip(&s.lines).map(move |(at, line)| (s.id, at, line)));
+    let all = || {
+        new.iter()
+            .flat_map(|s| (0..).zip(&s.lines).map(move |(at, line)| (s.id, at, line)))
+    };
     let ids: Vec<_> = all().map(|(id, ..)| id).collect();
     let numbers: Vec<_> = all().map(|(_, at, _)| number(at)).collect();
     let lines: Vec<_> = all().map(|(.., line)| line.order_line_id).collect();

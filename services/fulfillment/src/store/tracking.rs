@@ -63,7 +63,10 @@ pub(super) async fn latest_events(
 pub type EventKey = (ShipmentId, String);
 
 /// Those of the events named that are known.
-pub async fn events_known(tx: &mut Tx, keys: &[EventKey]) -> Result<BTreeMap<EventKey, TrackingEvent>, Fault> {
+pub async fn events_known(
+    tx: &mut Tx,
+    keys: &[EventKey],
+) -> Result<BTreeMap<EventKey, TrackingEvent>, Fault> {
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -95,10 +98,16 @@ pub async fn events_insert(tx: &mut Tx, new: &[(ShipmentId, TrackingEvent)]) -> 
     }
     let now = tx.now();
     let shipments: Vec<_> = new.iter().map(|(shipment, _)| *shipment).collect();
-    let ids: Vec<_> = new.iter().map(|(_, event)| event.carrier_event_id.as_str()).collect();
+    let ids: Vec<_> = new
+        .iter()
+        .map(|(_, event)| event.carrier_event_id.as_str())
+        .collect();
     let statuses: Vec<_> = new.iter().map(|(_, event)| event.status.word()).collect();
     let times: Vec<_> = new.iter().map(|(_, event)| event.event_time).collect();
-    let descriptions: Vec<_> = new.iter().map(|(_, event)| event.description.as_str()).collect();
+    let descriptions: Vec<_> = new
+        .iter()
+        .map(|(_, event)| event.description.as_str())
+        .collect();
     bulk!(
         tx,
         execute,

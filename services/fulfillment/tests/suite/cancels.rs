@@ -7,13 +7,18 @@ use contracts::fulfillment::v1::fulfillment_feed_entry::Content;
 use fulfillment::model::{CancelDecision, FulfillmentState};
 use fulfillment::ops::cancel::Cancel;
 use fulfillment::ops::sweep::ForgetTombstones;
-use kit::clock::Clock;
 use testkit::{TestDb, on_both_engines};
 
 use crate::common::*;
 
-async fn cancel(t: &TestDb, order: u128, lines: Vec<fulfillment::model::LineQuantity>) -> CancelDecision {
-    t.execute(cancel_op(order, lines)).await.expect("a decision")
+async fn cancel(
+    t: &TestDb,
+    order: u128,
+    lines: Vec<fulfillment::model::LineQuantity>,
+) -> CancelDecision {
+    t.execute(cancel_op(order, lines))
+        .await
+        .expect("a decision")
 }
 
 on_both_engines! {
@@ -68,7 +73,7 @@ on_both_engines! {
         let foreign = Cancel { partner_id: Some(partner(2)), ..cancel_op(1, vec![]) };
         assert_eq!(t.execute(foreign).await.expect("nobody knows yet"), CancelDecision::Pending);
         let one_more = t.execute(cancel_op(1, vec![])).await.expect_err("three wait");
-        assert_eq!(one_more.refusal().map(|refusal| refusal.reason), Some(ErrorReason::LimitExceeded));
+        assert_eq!(one_more.refusal().map(|refusal| refusal.reason), Some(ErrorReason::WrongState));
         assert_eq!(feed(&t).await.len(), 0);
         let arrived = paid(&t, 1, &[3]).await;
         assert_eq!((arrived.lines[0].cancelled, arrived.state), (2, FulfillmentState::Ready));
@@ -102,6 +107,5 @@ on_both_engines! {
         assert_eq!(paid(&t, 1, &[1]).await.state, FulfillmentState::Ready);
         t.clock.advance(keep * 2);
         assert_eq!(t.execute(forget()).await.expect("swept"), 0, "an order that arrived is never forgotten");
-        assert!(t.clock.now().0 > 0);
     }
 }

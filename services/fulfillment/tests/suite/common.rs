@@ -9,12 +9,15 @@ use contracts::fulfillment::v1::{self as pb, FulfillmentFeedEntry};
 use contracts::id::{FulfillmentId, OrderId, OrderLineId, PartnerId, ShipmentId, VariantId};
 use contracts::order::v1::order_feed_entry::Content as OrderContent;
 use contracts::order::v1::{
-    Destination, LineQuantities, Order, OrderChange, OrderChanged, OrderFeedEntry, OrderLine, ShipBlock,
+    Destination, LineQuantities, Order, OrderChange, OrderChanged, OrderFeedEntry, OrderLine,
+    ShipBlock,
 };
 use fulfillment::Carriers;
 use fulfillment::events::orders::Intake;
 use fulfillment::model::shipment::EventLimits;
-use fulfillment::model::{CancelAsk, CancelReason, Fulfillment, LineQuantity, Shipment, TrackingEvent, TrackingStatus};
+use fulfillment::model::{
+    CancelAsk, CancelReason, Fulfillment, LineQuantity, Shipment, TrackingEvent, TrackingStatus,
+};
 use fulfillment::ops::cancel::Cancel;
 use fulfillment::ops::read::GetFulfillment;
 use fulfillment::ops::ship::{ParcelDraft, Ship};
@@ -31,7 +34,10 @@ pub fn setup() -> Setup {
     Setup::new().migrations(fulfillment::migrations())
 }
 
-pub const LIMITS: EventLimits = EventLimits { shown_max: 50, count_max: 1_000 };
+pub const LIMITS: EventLimits = EventLimits {
+    shown_max: 50,
+    count_max: 1_000,
+};
 
 pub fn partner(at: u128) -> PartnerId {
     PartnerId::from_uuid(at)
@@ -47,7 +53,10 @@ pub fn line_id(order: u128, line: u128) -> OrderLineId {
 }
 
 pub fn units(order: u128, line: u128, quantity: i64) -> LineQuantity {
-    LineQuantity { order_line_id: line_id(order, line), quantity }
+    LineQuantity {
+        order_line_id: line_id(order, line),
+        quantity,
+    }
 }
 
 /// A paid order of partner 1 that may be shipped at once.
@@ -58,14 +67,20 @@ pub fn order(at: u128, quantities: &[i64], now: Micros) -> Order {
         sku: format!("SKU-{line}"),
         title: format!("Thing {line}"),
         unit: Unit::Each.into(),
-        quantities: Some(LineQuantities { ordered: *ordered, ..LineQuantities::default() }),
+        quantities: Some(LineQuantities {
+            ordered: *ordered,
+            ..LineQuantities::default()
+        }),
         ..OrderLine::default()
     });
     Order {
         order_id: order_id(at).into(),
         partner_id: partner(1).into(),
         lines: lines.collect(),
-        destination: Some(Destination { region_code: "FR".into(), subdivision_code: "FR-75".into() }),
+        destination: Some(Destination {
+            region_code: "FR".into(),
+            subdivision_code: "FR-75".into(),
+        }),
         pay_time: Some(now.to_proto()),
         ship_not_before: Some(now.to_proto()),
         ship_by: Some(now.plus(Duration::from_secs(86_400)).to_proto()),
@@ -75,8 +90,14 @@ pub fn order(at: u128, quantities: &[i64], now: Micros) -> Order {
 }
 
 pub fn changed(change: OrderChange, order: Order) -> OrderFeedEntry {
-    let content = OrderChanged { change: change.into(), order: Some(order) };
-    OrderFeedEntry { meta: None, content: Some(OrderContent::OrderChanged(content)) }
+    let content = OrderChanged {
+        change: change.into(),
+        order: Some(order),
+    };
+    OrderFeedEntry {
+        meta: None,
+        content: Some(OrderContent::OrderChanged(content)),
+    }
 }
 
 /// An entry of the order feed as the consumer applies it.
@@ -94,6 +115,24 @@ impl Operation for Apply {
     }
 }
 
+/// A page of entries in one unit of work, as the consumer applies it.
+pub struct ApplyPage(pub Vec<OrderFeedEntry>);
+
+impl Operation for ApplyPage {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "apply_page"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        for entry in &self.0 {
+            Intake.apply(tx, entry).await?;
+        }
+        Ok(())
+    }
+}
+
 pub async fn apply(t: &TestDb, change: OrderChange, order: Order) -> Result<(), Fault> {
     t.execute(Apply(changed(change, order))).await
 }
@@ -101,7 +140,9 @@ pub async fn apply(t: &TestDb, change: OrderChange, order: Order) -> Result<(), 
 /// A paid order arrives; this is what follows.
 pub async fn arrive(t: &TestDb, order: Order) -> Fulfillment {
     let id = order.order_id.parse().expect("an order's id");
-    apply(t, OrderChange::Paid, order).await.expect("a paid order arrives");
+    apply(t, OrderChange::Paid, order)
+        .await
+        .expect("a paid order arrives");
     of_order(t, id).await
 }
 
@@ -119,7 +160,10 @@ pub async fn paid_early(t: &TestDb, at: u128, quantities: &[i64], wait: Duration
 }
 
 pub async fn of_order(t: &TestDb, order: OrderId) -> Fulfillment {
-    let get = GetFulfillment { key: FulfillmentKey::Order(order), partner: None };
+    let get = GetFulfillment {
+        key: FulfillmentKey::Order(order),
+        partner: None,
+    };
     t.read(get).await.expect("a fulfilment")
 }
 
@@ -134,27 +178,53 @@ pub fn draft(fulfillment: &FulfillmentId, lines: Vec<LineQuantity>) -> ParcelDra
 }
 
 pub fn ship_op(fulfillment: &FulfillmentId, lines: Vec<LineQuantity>) -> Ship {
-    Ship { draft: draft(fulfillment, lines), carriers: Carriers::built_in() }
+    Ship {
+        draft: draft(fulfillment, lines),
+        carriers: Carriers::built_in(),
+    }
 }
 
-pub async fn ship(t: &TestDb, fulfillment: &FulfillmentId, lines: Vec<LineQuantity>) -> Result<Shipment, Fault> {
+pub async fn ship(
+    t: &TestDb,
+    fulfillment: &FulfillmentId,
+    lines: Vec<LineQuantity>,
+) -> Result<Shipment, Fault> {
     t.execute(ship_op(fulfillment, lines)).await
 }
 
 pub fn event(id: &str, status: TrackingStatus, at: Micros) -> TrackingEvent {
-    TrackingEvent { carrier_event_id: id.into(), status, event_time: at, description: "Somewhere".into() }
+    TrackingEvent {
+        carrier_event_id: id.into(),
+        status,
+        event_time: at,
+        description: "Somewhere".into(),
+    }
 }
 
-pub async fn track(t: &TestDb, shipment: &ShipmentId, event: TrackingEvent) -> Result<Shipment, Fault> {
-    let report = Report { shipment_id: *shipment, event };
-    t.execute(Track { report, limits: LIMITS }).await
+pub async fn track(
+    t: &TestDb,
+    shipment: &ShipmentId,
+    event: TrackingEvent,
+) -> Result<Shipment, Fault> {
+    let report = Report {
+        shipment_id: *shipment,
+        event,
+    };
+    t.execute(Track {
+        report,
+        limits: LIMITS,
+    })
+    .await
 }
 
 pub fn cancel_op(order: u128, lines: Vec<LineQuantity>) -> Cancel {
     Cancel {
         order_id: order_id(order),
         partner_id: Some(partner(1)),
-        ask: CancelAsk { lines, reason: CancelReason::ShopperRequest },
+        ask: CancelAsk {
+            lines,
+            reason: CancelReason::ShopperRequest,
+        },
         tombstones_max: 3,
     }
 }
@@ -164,7 +234,10 @@ pub async fn feed(t: &TestDb) -> Vec<FulfillmentFeedEntry> {
     let reader = FeedReader::new(t.db.clone(), "fulfillment", FeedConfig::default());
     let (mut entries, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = reader.serve_list::<FulfillmentFeedEntry>(&t.caller(), &cursor, 1_000).await.expect("the feed");
+        let page = reader
+            .serve_list::<FulfillmentFeedEntry>(&t.caller(), &cursor, 1_000)
+            .await
+            .expect("the feed");
         if page.entries.is_empty() {
             return entries;
         }
@@ -176,9 +249,18 @@ pub async fn feed(t: &TestDb) -> Vec<FulfillmentFeedEntry> {
 /// What happened, word by word: `shipment SHIPPED`, `cancel TOO_LATE`, `fulfillment READY`.
 pub async fn story(t: &TestDb) -> Vec<String> {
     let words = |entry: FulfillmentFeedEntry| match entry.content.expect("content") {
-        Content::Fulfillment(f) => f.state().as_str_name().replace("FULFILLMENT_STATE_", "fulfillment "),
-        Content::Shipment(s) => s.state().as_str_name().replace("SHIPMENT_STATE_", "shipment "),
-        Content::CancelDecided(c) => c.decision().as_str_name().replace("CANCEL_DECISION_", "cancel "),
+        Content::Fulfillment(f) => f
+            .state()
+            .as_str_name()
+            .replace("FULFILLMENT_STATE_", "fulfillment "),
+        Content::Shipment(s) => s
+            .state()
+            .as_str_name()
+            .replace("SHIPMENT_STATE_", "shipment "),
+        Content::CancelDecided(c) => c
+            .decision()
+            .as_str_name()
+            .replace("CANCEL_DECISION_", "cancel "),
     };
     feed(t).await.into_iter().map(words).collect()
 }
@@ -198,7 +280,10 @@ pub async fn check_feed(t: &TestDb) {
         assert_eq!(meta.position, position, "positions have no gap");
         match entry.content.expect("content") {
             Content::Fulfillment(fulfillment) => {
-                assert_eq!((&meta.aggregate_id, &meta.etag), (&fulfillment.order_id, &fulfillment.etag));
+                assert_eq!(
+                    (&meta.aggregate_id, &meta.etag),
+                    (&fulfillment.order_id, &fulfillment.etag)
+                );
                 last.insert(fulfillment.order_id.clone(), fulfillment);
             }
             Content::Shipment(shipment) => add_shipment(&mut sums, &mut shipments, shipment),
@@ -213,7 +298,12 @@ pub async fn check_feed(t: &TestDb) {
         for line in &fulfillment.lines {
             let q = line.quantities.expect("counters");
             let counted = sums.get(&line.order_line_id).copied().unwrap_or_default();
-            assert_eq!(counted, [q.cancelled, q.shipped, q.delivered, q.undelivered], "{}", line.order_line_id);
+            assert_eq!(
+                counted,
+                [q.cancelled, q.shipped, q.delivered, q.undelivered],
+                "{}",
+                line.order_line_id
+            );
         }
         let order = fulfillment.order_id.parse().expect("an order's id");
         let stored = of_order(t, order).await;
@@ -221,7 +311,11 @@ pub async fn check_feed(t: &TestDb) {
     }
 }
 
-fn add_shipment(sums: &mut Sums, known: &mut BTreeMap<String, pb::Shipment>, shipment: pb::Shipment) {
+fn add_shipment(
+    sums: &mut Sums,
+    known: &mut BTreeMap<String, pb::Shipment>,
+    shipment: pb::Shipment,
+) {
     let before = known.get(&shipment.shipment_id).map(pb::Shipment::state);
     let counters: &[usize] = match (before, shipment.state()) {
         (None, pb::ShipmentState::Shipped) => &[1],

@@ -8,7 +8,6 @@ use fulfillment::events::{OrderNews, order_news};
 use fulfillment::model::{Block, FulfillmentState};
 use fulfillment::ops::sweep::{AnyLapsed, LiftLapsed};
 use kit::clock::Clock;
-use store::consumer::Consumer;
 use testkit::{TestDb, on_both_engines};
 
 use crate::common::*;
@@ -66,66 +65,6 @@ on_both_engines! {
         assert_eq!(of_order(&t, order_id(3)).await.state, FulfillmentState::Waiting);
         check_feed(&t).await;
     }
-
-    async fn an_order_that_cannot_be_read_is_parked_and_the_rest_goes_on(t: TestDb) {
-        use contracts::common::v1::FeedMeta;
-        use contracts::order::v1::OrderFeedEntry;
-        use fulfillment::events::orders::{CONSUMER, Intake};
-        use futures::{FutureExt, StreamExt};
-
-        let now = t.clock.now();
-        let mut broken = order(1, &[1], now);
-        broken.lines.clear();
-        let mut entries = vec![
-            changed(OrderChange::Paid, broken.clone()),
-            changed(OrderChange::Paid, order(2, &[1], now)),
-            changed(OrderChange::ContactSet, broken),
-            changed(OrderChange::Paid, order(3, &[1], now)),
-        ];
-        for (position, entry) in (1..).zip(&mut entries) {
-            let order = match &entry.content {
-                Some(contracts::order::v1::order_feed_entry::Content::OrderChanged(changed)) => changed.order.clone(),
-                _ => None,
-            };
-            entry.meta = Some(FeedMeta {
-                cursor: format!("c{position}"),
-                position,
-                aggregate_id: order.unwrap_or_default().order_id,
-                ..FeedMeta::default()
-            });
-        }
-        let pages = entries.clone();
-        let source = store::consumer::Remote::new(
-            move |cursor: String, _limit| {
-                let from = cursor.strip_prefix('c').map_or(0, |at| at.parse::<usize>().expect("a position"));
-                let rest: Vec<OrderFeedEntry> = entries[from..].to_vec();
-                async move { Ok(rest) }
-            },
-            move |cursor: String| {
-                let from = cursor.strip_prefix('c').map_or(0, |at| at.parse::<usize>().expect("a position"));
-                let rest: Vec<OrderFeedEntry> = pages[from..].to_vec();
-                async move {
-                    let now = futures::stream::iter((!rest.is_empty()).then_some(Ok(rest)));
-                    Ok(now.chain(futures::stream::pending()).boxed())
-                }
-            },
-        );
-        let consumer = Consumer::new(t.db.clone(), CONSUMER, source, Intake, Default::default());
-        let status = consumer.status();
-        let drain = tokio_util::sync::CancellationToken::new();
-        let running = kit::spawn("consumer", consumer.run(drain.clone()));
-        let done = testkit::eventually_async(Duration::from_secs(20), || {
-            let position = status.position();
-            async move { position == 4 }
-        });
-        assert!(done.await, "the consumer goes on behind a parked entry");
-        drain.cancel();
-        running.await.expect("a clean end");
-        assert_eq!(status.parked(), 2, "the broken order and what came behind it");
-        assert_eq!(of_order(&t, order_id(2)).await.state, FulfillmentState::Ready);
-        assert_eq!(of_order(&t, order_id(3)).await.state, FulfillmentState::Ready);
-        assert!(t.db.ping().now_or_never().is_none() || t.db.ping().await.is_ok());
-    }
 }
 
 #[test]
@@ -133,19 +72,35 @@ fn a_paid_order_is_read_whole_or_refused_with_the_fields_named() {
     let now = kit::clock::ManualClock::default().now();
     let mut good = order(1, &[2], now);
     good.ship_blocks = vec![ShipBlock::Fraud.into(), ShipBlock::AddressMissing.into()];
-    let Ok(OrderNews::Paid(paid)) = order_news(&changed(OrderChange::Paid, good.clone()), now) else {
+    let Ok(OrderNews::Paid(paid)) = order_news(&changed(OrderChange::Paid, good.clone()), now)
+    else {
         panic!("a paid order")
     };
-    assert!(paid.blocks.has(Block::Fraud) && !paid.blocks.has(Block::AddressMissing), "the contact data is there");
+    assert!(
+        paid.blocks.has(Block::Fraud) && !paid.blocks.has(Block::AddressMissing),
+        "the contact data is there"
+    );
     let mut bad = good.clone();
     bad.partner_id = "nobody".into();
     bad.lines[0].unit = 0;
     bad.lines[0].quantities = None;
     let refusal = order_news(&changed(OrderChange::Paid, bad), now).expect_err("unreadable");
-    let fields: Vec<&str> = refusal.violations.iter().map(|violation| violation.field.as_str()).collect();
-    assert_eq!(fields, ["partner_id", "lines[0].unit", "lines[0].quantities.ordered"]);
+    let fields: Vec<&str> = refusal
+        .violations
+        .iter()
+        .map(|violation| violation.field.as_str())
+        .collect();
+    assert_eq!(
+        fields,
+        ["partner_id", "lines[0].unit", "lines[0].quantities.ordered"]
+    );
     let mut shipped = good;
-    shipped.lines[0].quantities.as_mut().expect("counters").shipped = 1;
-    let refusal = order_news(&changed(OrderChange::Paid, shipped), now).expect_err("shipped before it arrived");
+    shipped.lines[0]
+        .quantities
+        .as_mut()
+        .expect("counters")
+        .shipped = 1;
+    let refusal = order_news(&changed(OrderChange::Paid, shipped), now)
+        .expect_err("shipped before it arrived");
     assert_eq!(refusal.violations[0].field, "lines[0].quantities.shipped");
 }

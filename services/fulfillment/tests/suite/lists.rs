@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use fulfillment::model::{FulfillmentState, ShipmentState, TrackingStatus};
-use fulfillment::ops::read::{GetFulfillment, GetShipment, ListFulfillments, ListShipments, ListWork};
+use fulfillment::ops::read::{
+    GetFulfillment, GetShipment, ListFulfillments, ListShipments, ListWork,
+};
 use fulfillment::store::list::{FulfillmentKey, FulfillmentQuery, ShipmentQuery, WorkQuery};
 use kit::clock::Clock;
 use kit::errors::Refusal;

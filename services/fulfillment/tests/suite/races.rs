@@ -19,17 +19,26 @@ use crate::common::*;
 /// Starts an operation of its own task; all are started before any is waited for.
 fn start<O: Operation>(db: &Db, operation: O) -> JoinHandle<Result<O::Output, Fault>> {
     let db = db.clone();
-    kit::spawn("racer", async move { db.execute(&Caller::system("racer"), operation).await })
+    kit::spawn("racer", async move {
+        db.execute(&Caller::system("racer"), operation).await
+    })
 }
 
 async fn all<T>(running: Vec<JoinHandle<Result<T, Fault>>>) -> Vec<Result<T, Fault>> {
-    join_all(running).await.into_iter().map(|done| done.expect("no panic")).collect()
+    join_all(running)
+        .await
+        .into_iter()
+        .map(|done| done.expect("no panic"))
+        .collect()
 }
 
 /// Everybody who did not win was refused; nothing else went wrong.
 fn refused<T: std::fmt::Debug>(results: &[Result<T, Fault>]) {
     for result in results {
-        assert!(!matches!(result, Err(fault) if fault.refusal().is_none()), "{result:?}");
+        assert!(
+            !matches!(result, Err(fault) if fault.refusal().is_none()),
+            "{result:?}"
+        );
     }
 }
 

@@ -13,6 +13,8 @@ use crate::common::*;
 
 const ORDERS: u128 = 1_000;
 const WAVE: usize = 500;
+/// Entries that the consumer applies in one unit of work.
+const PAGE: usize = 200;
 
 on_both_engines! {
     setup: setup();
@@ -20,8 +22,9 @@ on_both_engines! {
     async fn whole_waves_are_shipped_and_delivered(t: TestDb) {
         let start = SystemClock.instant();
         let mut ids = Vec::new();
-        for at in 1..=ORDERS {
-            apply(&t, OrderChange::Paid, order(at, &[1, 2], t.clock.now())).await.expect("arrives");
+        for page in (1..=ORDERS).collect::<Vec<_>>().chunks(PAGE) {
+            let entries = page.iter().map(|at| changed(OrderChange::Paid, order(*at, &[1, 2], t.clock.now())));
+            t.execute(ApplyPage(entries.collect())).await.expect("arrive");
         }
         let arrived = start.elapsed();
         for at in 1..=ORDERS {

@@ -1,0 +1,166 @@
+//! An order service that is nothing but a feed and a list.
+
+use std::sync::{Arc, Mutex};
+
+use contracts::order::v1 as pb;
+use contracts::order::v1::order_feed_service_server::{OrderFeedService, OrderFeedServiceServer};
+use contracts::order::v1::order_service_server::{OrderService, OrderServiceServer};
+use contracts::order::v1::{OrderChange, OrderFeedEntry};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kit::caller::Caller;
+use kit::errors::Fault;
+use kit::layers::{LayerDeps, layered};
+use kit::wire::Wire;
+use store::feed::{FeedConfig, FeedReader, NewEntry};
+use store::{Db, Operation, Tx};
+use testkit::TestDb;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::common::changed;
+
+/// Publishes an entry of the order feed.
+struct Publish(OrderFeedEntry, String);
+
+impl Operation for Publish {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "publish"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        tx.publish(NewEntry::new("order", self.1.as_str(), &self.0));
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+pub struct Orders {
+    db: Db,
+    reader: FeedReader,
+    drain: CancellationToken,
+    listed: Arc<Mutex<Vec<pb::Order>>>,
+}
+
+impl Orders {
+    pub fn new(t: &TestDb) -> Orders {
+        Orders {
+            db: t.db.clone(),
+            reader: FeedReader::new(t.db.clone(), "order", FeedConfig::default()),
+            drain: CancellationToken::new(),
+            listed: Arc::default(),
+        }
+    }
+
+    pub fn wire(&self, deps: &LayerDeps) -> Wire {
+        let mut routes = tonic::service::Routes::builder();
+        routes
+            .add_service(OrderFeedServiceServer::new(self.clone()))
+            .add_service(OrderServiceServer::new(self.clone()));
+        Wire::local(layered(routes.routes(), deps))
+    }
+
+    /// Ends the streams, as a server does that goes away.
+    pub fn end(&self) {
+        self.drain.cancel();
+    }
+
+    pub async fn tell(&self, change: OrderChange, order: pb::Order) {
+        let id = order.order_id.clone();
+        let publish = Publish(changed(change, order), id);
+        self.db
+            .execute(&Caller::system("test"), publish)
+            .await
+            .expect("published");
+    }
+
+    pub fn list(&self, order: pb::Order) {
+        self.listed.lock().expect("no panic").push(order);
+    }
+}
+
+#[tonic::async_trait]
+impl OrderFeedService for Orders {
+    async fn list_order_feed(
+        &self,
+        request: Request<pb::ListOrderFeedRequest>,
+    ) -> Result<Response<pb::ListOrderFeedResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let page = self
+            .reader
+            .serve_list(&caller, &request.cursor, request.page_size)
+            .await?;
+        Ok(Response::new(pb::ListOrderFeedResponse {
+            entries: page.entries,
+            next_cursor: page.next_cursor,
+        }))
+    }
+
+    type WatchOrderFeedStream = BoxStream<'static, Result<pb::WatchOrderFeedResponse, Status>>;
+
+    async fn watch_order_feed(
+        &self,
+        request: Request<pb::WatchOrderFeedRequest>,
+    ) -> Result<Response<Self::WatchOrderFeedStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let cursor = request.into_inner().cursor;
+        let pages = self
+            .reader
+            .serve_watch(&caller, &cursor, self.drain.clone())
+            .await?;
+        let pages = pages.map(|page| {
+            Ok(pb::WatchOrderFeedResponse {
+                entries: page.map_err(Status::from)?,
+            })
+        });
+        Ok(Response::new(pages.boxed()))
+    }
+}
+
+/// Everything but the list is nobody's business here.
+macro_rules! only_the_list {
+    ($($method:ident: $request:ident => $response:ident;)+) => {
+        #[tonic::async_trait]
+        impl OrderService for Orders {
+            async fn list_orders(
+                &self,
+                request: Request<pb::ListOrdersRequest>,
+            ) -> Result<Response<pb::ListOrdersResponse>, Status> {
+                let request = request.into_inner();
+                assert_eq!(request.state(), pb::OrderState::Confirmed);
+                let listed = self.listed.lock().expect("no panic");
+                // One order on a page, so that pages are followed.
+                let at: usize = request.page_token.parse().unwrap_or(0);
+                let orders: Vec<_> = listed.get(at).cloned().into_iter().collect();
+                let next_page_token = if at + 1 < listed.len() { (at + 1).to_string() } else { String::new() };
+                Ok(Response::new(pb::ListOrdersResponse { orders, next_page_token }))
+            }
+
+            $(
+                async fn $method(&self, _: Request<pb::$request>) -> Result<Response<pb::$response>, Status> {
+                    Err(Status::unimplemented("not in this test"))
+                }
+            )+
+        }
+    };
+}
+
+only_the_list! {
+    quote_order: QuoteOrderRequest => QuoteOrderResponse;
+    place_order: PlaceOrderRequest => PlaceOrderResponse;
+    extend_hold: ExtendHoldRequest => ExtendHoldResponse;
+    confirm_payment: ConfirmPaymentRequest => ConfirmPaymentResponse;
+    cancel_order: CancelOrderRequest => CancelOrderResponse;
+    get_order: GetOrderRequest => GetOrderResponse;
+    set_contact: SetContactRequest => SetContactResponse;
+    get_contact: GetContactRequest => GetContactResponse;
+    list_refunds: ListRefundsRequest => ListRefundsResponse;
+    report_refund: ReportRefundRequest => ReportRefundResponse;
+    stop_sale: StopSaleRequest => StopSaleResponse;
+    resume_sale: ResumeSaleRequest => ResumeSaleResponse;
+    create_deep_link: CreateDeepLinkRequest => CreateDeepLinkResponse;
+    report_conversion: ReportConversionRequest => ReportConversionResponse;
+}
