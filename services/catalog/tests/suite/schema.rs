@@ -1,0 +1,50 @@
+//! The tables, and what they refuse whoever asks.
+
+use store::sql;
+use testkit::{Setup, TestDb, on_both_engines, op};
+
+use crate::common::{Server, jwk};
+
+#[test]
+fn both_engines_have_the_same_tables() {
+    testkit::check_migrations(catalog::migrations());
+}
+
+/// Runs a statement and expects the constraint to refuse it.
+macro_rules! refuses {
+    ($t:expr, $constraint:literal, $statement:literal) => {{
+        let work = op("test.statement", |tx| {
+            Box::pin(async move { Ok(sql!(tx, execute, $statement)?) })
+        });
+        let fault = $t.execute(work).await.expect_err($constraint);
+        let text = fault.chain();
+        assert!(text.contains($constraint), "{}: {text}", $constraint);
+    }};
+}
+
+on_both_engines! {
+    setup: Setup::new().migrations(catalog::migrations());
+
+    async fn the_tables_hold_the_invariants_by_themselves(t: TestDb) {
+        let s = Server::start(&t).await;
+        let partner = s.register_partner("north").await;
+        let product = s.create_product("TEA", 1).await;
+        s.propose(&partner, &product.variants[0].variant_id).await;
+        s.add_key(&partner, "k1", &jwk(1, "k1")).await;
+
+        refuses!(t, "listing_self_approval", "UPDATE listing SET state = 'APPROVED', decided_by = proposed_by");
+        refuses!(t, "listing_agreed", "UPDATE listing SET state = 'LIVE'");
+        refuses!(t, "listing_agreed", "UPDATE listing SET decided_by = 'PARTNER'");
+        refuses!(t, "listing_decision_reason", "UPDATE listing SET state = 'REJECTED', decided_by = 'PARTNER'");
+        refuses!(t, "listing_state_reason", "UPDATE listing SET state = 'PAUSED', decided_by = 'PARTNER'");
+        refuses!(t, "listing_state_reason", "UPDATE listing SET state_reason = 'why not'");
+        refuses!(t, "listing_state", "UPDATE listing SET state = 'SOLD', decided_by = 'PARTNER'");
+        refuses!(t, "listing_price", "UPDATE listing SET price = 0");
+        refuses!(t, "listing_window", "UPDATE listing SET window_start_time = 5, window_end_time = 5");
+        refuses!(t, "listing_terms_version", "UPDATE listing SET terms_version = 0");
+        refuses!(t, "partner_reason", "UPDATE partner SET state = 'SUSPENDED'");
+        refuses!(t, "payment_key_revoked", "UPDATE payment_key SET state = 'REVOKED'");
+        refuses!(t, "variant_step", "UPDATE variant SET quantity_step = 0");
+        refuses!(t, "product_state", "UPDATE product SET state = 'GONE'");
+    }
+}
