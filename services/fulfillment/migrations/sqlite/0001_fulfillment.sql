@@ -40,6 +40,8 @@ CREATE TABLE fulfillment (
     inspection       INTEGER NOT NULL CHECK (inspection IN (0, 1)),
     ship_not_before  INTEGER NOT NULL,
     ship_by          INTEGER NOT NULL,
+    -- `ship_by` while it can be shipped, which puts it into the work queue; else absent.
+    work_time        INTEGER,
     region_code      TEXT NOT NULL,
     subdivision_code TEXT NOT NULL,
     create_time      INTEGER NOT NULL,
@@ -47,11 +49,15 @@ CREATE TABLE fulfillment (
     CONSTRAINT fulfillment_waits_for_something CHECK
         (state <> 'WAITING' OR remorse OR fraud OR address_missing OR presale OR inspection),
     CONSTRAINT fulfillment_blocked_only_while_something_is_left CHECK
-        (state IN ('WAITING', 'IN_PROGRESS') OR NOT (remorse OR fraud OR address_missing OR presale OR inspection))
+        (state IN ('WAITING', 'IN_PROGRESS') OR NOT (remorse OR fraud OR address_missing OR presale OR inspection)),
+    CONSTRAINT fulfillment_is_work_while_it_can_be_shipped CHECK
+        ((work_time IS NOT NULL) = (state IN ('READY', 'IN_PROGRESS')
+         AND NOT (remorse OR fraud OR address_missing OR presale OR inspection))
+         AND (work_time IS NULL OR work_time = ship_by))
 ) STRICT;
 CREATE INDEX fulfillment_by_partner ON fulfillment (partner_id, fulfillment_id);
 CREATE INDEX fulfillment_by_state ON fulfillment (state, fulfillment_id);
-CREATE INDEX fulfillment_work ON fulfillment (ship_by, fulfillment_id) WHERE state IN ('READY', 'IN_PROGRESS');
+CREATE INDEX fulfillment_work ON fulfillment (work_time, fulfillment_id) WHERE work_time IS NOT NULL;
 CREATE INDEX fulfillment_lifted_by_time ON fulfillment (ship_not_before, fulfillment_id) WHERE remorse OR presale;
 
 -- One line of it and its counters, which only grow.

@@ -195,6 +195,15 @@ impl Fulfillment {
         self.lines.iter().any(|line| line.left() > 0)
     }
 
+    /// When it is due in the work queue; none while it cannot be shipped.
+    pub fn work_time(&self) -> Option<Micros> {
+        let is_open = matches!(
+            self.state,
+            FulfillmentState::Ready | FulfillmentState::InProgress
+        );
+        (is_open && self.blocks.is_empty()).then_some(self.ship_by)
+    }
+
     /// What really blocks it at this moment.
     pub fn blocks_at(&self, now: Micros) -> Blocks {
         if now < self.ship_not_before {

@@ -219,6 +219,7 @@ async fn heads_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<u64, Fault> 
     let blocked = |block| all().map(|f| f.blocks.has(block)).collect::<Vec<_>>();
     let befores: Vec<_> = all().map(|f| f.ship_not_before).collect();
     let bys: Vec<_> = all().map(|f| f.ship_by).collect();
+    let works: Vec<_> = all().map(|f| f.work_time()).collect();
     let regions: Vec<_> = all().map(|f| f.region_code.as_str()).collect();
     let subdivisions: Vec<_> = all().map(|f| f.subdivision_code.as_str()).collect();
     let creates: Vec<_> = all().map(|f| f.create_time).collect();
@@ -227,12 +228,12 @@ async fn heads_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<u64, Fault> 
         ($from:literal) => {
             concat!(
                 "INSERT INTO fulfillment (fulfillment_id, order_id, partner_id, state, remorse, fraud, \
-                 address_missing, presale, inspection, ship_not_before, ship_by, region_code, subdivision_code, \
-                 create_time, version) ",
+                 address_missing, presale, inspection, ship_not_before, ship_by, work_time, region_code, \
+                 subdivision_code, create_time, version) ",
                 $from,
                 " ON CONFLICT (fulfillment_id) DO UPDATE SET state = excluded.state, remorse = excluded.remorse, \
                  fraud = excluded.fraud, address_missing = excluded.address_missing, presale = excluded.presale, \
-                 inspection = excluded.inspection, version = excluded.version \
+                 inspection = excluded.inspection, work_time = excluded.work_time, version = excluded.version \
                  WHERE fulfillment.version = excluded.version - 1"
             )
         };
@@ -242,18 +243,18 @@ async fn heads_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<u64, Fault> 
         execute,
         postgres: upsert!(
             "SELECT u.* FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::BOOLEAN[], $6::BOOLEAN[], \
-             $7::BOOLEAN[], $8::BOOLEAN[], $9::BOOLEAN[], $10::BIGINT[], $11::BIGINT[], $12::TEXT[], $13::TEXT[], \
-             $14::BIGINT[], $15::BIGINT[]) AS u"
+             $7::BOOLEAN[], $8::BOOLEAN[], $9::BOOLEAN[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::TEXT[], \
+             $14::TEXT[], $15::BIGINT[], $16::BIGINT[]) AS u"
         ),
         sqlite: upsert!(
             "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-             value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14 \
+             value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15 \
              FROM json_each($1) WHERE true"
         ),
         columns: [
             ids, order_ids, partner_ids, states, blocked(Block::Remorse), blocked(Block::Fraud),
             blocked(Block::AddressMissing), blocked(Block::Presale), blocked(Block::Inspection), befores, bys,
-            regions, subdivisions, creates, versions
+            works, regions, subdivisions, creates, versions
         ]
     )?)
 }

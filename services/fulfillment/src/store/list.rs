@@ -159,9 +159,8 @@ pub async fn work_list(tx: &mut Tx, query: &WorkQuery) -> Result<Vec<Fulfillment
         tx,
         all Row,
         concat!(
-            "SELECT ", columns!(), " FROM fulfillment AS f WHERE f.state IN ('READY', 'IN_PROGRESS') \
-             AND NOT (f.remorse OR f.fraud OR f.address_missing OR f.presale OR f.inspection) \
-             AND (f.ship_by, f.fulfillment_id) > ($1, $2) ORDER BY f.ship_by, f.fulfillment_id LIMIT $3"
+            "SELECT ", columns!(), " FROM fulfillment AS f WHERE f.work_time IS NOT NULL \
+             AND (f.work_time, f.fulfillment_id) > ($1, $2) ORDER BY f.work_time, f.fulfillment_id LIMIT $3"
         ),
         time,
         id,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fulfillment::model::{FulfillmentState, ShipmentState, TrackingStatus};
+use fulfillment::model::{Block, FulfillmentState, ShipmentState, TrackingStatus};
+use fulfillment::ops::block::ChangeBlock;
 use fulfillment::ops::read::{
     GetFulfillment, GetShipment, ListFulfillments, ListShipments, ListWork,
 };
@@ -60,6 +61,14 @@ on_both_engines! {
         let after = first.last().map(|f| (f.ship_by.0, f.id));
         assert_eq!(orders(&page(after, 100).await.expect("a page")), [3, 2, 1]);
         ship(&t, &first[0].id, vec![]).await.expect("ships");
+        assert_eq!(orders(&page(None, 100).await.expect("a page")), [4, 3, 2, 1]);
+        // What is shipped in part stays, unless something blocks the rest.
+        let half = paid(&t, 7, &[2]).await;
+        ship(&t, &half.id, vec![units(7, 1, 1)]).await.expect("ships");
+        assert_eq!(orders(&page(None, 100).await.expect("a page")), [4, 3, 2, 1, 7]);
+        let reason = "Looks odd".to_owned();
+        let block = ChangeBlock { fulfillment_id: half.id, block: Block::Inspection, lift: false, reason };
+        t.execute(block).await.expect("blocked");
         assert_eq!(orders(&page(None, 100).await.expect("a page")), [4, 3, 2, 1]);
     }
 

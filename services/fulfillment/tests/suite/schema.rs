@@ -37,6 +37,8 @@ on_both_engines! {
         refused!("UPDATE fulfillment SET state = 'WAITING'");
         refused!("UPDATE fulfillment SET fraud = (1 = 1)");
         refused!("UPDATE fulfillment SET state = 'LOST'");
+        refused!("UPDATE fulfillment SET work_time = NULL");
+        refused!("UPDATE fulfillment SET work_time = 1");
         refused!("INSERT INTO shipment (shipment_id, fulfillment_id, order_id, partner_id, state, carrier_code, \
                   tracking_number, event_count, ship_time, finish_time, version) \
                   SELECT 'x', fulfillment_id, order_id, partner_id, 'DELIVERED', 'manual', 'x', 0, 0, NULL, 1 \
