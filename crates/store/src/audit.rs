@@ -285,3 +285,46 @@ impl Operation for ReadRows {
         )?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_link_covers_its_place_and_every_field() {
+        let row = |change: fn(&mut NewAudit)| {
+            let mut row = NewAudit {
+                action: "ab".into(),
+                resource_id: "c".into(),
+                ..NewAudit::default()
+            };
+            change(&mut row);
+            row
+        };
+        let same = row(|_| ());
+        let mut links = vec![
+            same.link(&[], 1, 1),
+            same.link(&[0], 1, 1),
+            same.link(&[], 2, 1),
+            same.link(&[], 1, 2),
+        ];
+        let changes: [fn(&mut NewAudit); 9] = [
+            |row| row.who = "x".into(),
+            |row| row.issuer = "x".into(),
+            |row| row.actor = "x".into(),
+            |row| row.on_behalf_of = "x".into(),
+            |row| row.action = "x".into(),
+            |row| row.resource_id = "x".into(),
+            |row| row.outcome = "x".into(),
+            |row| row.request_id = "x".into(),
+            // The same letters, divided otherwise.
+            |row| (row.action, row.resource_id) = ("a".into(), "bc".into()),
+        ];
+        links.extend(changes.map(|change| row(change).link(&[], 1, 1)));
+        let distinct: HashSet<_> = links.iter().collect();
+        assert_eq!(distinct.len(), links.len());
+        assert_eq!(same.link(&[], 1, 1), links[0]);
+    }
+}

@@ -18,6 +18,8 @@ use super::source::Pages;
 use super::work::{Apply, At, Create, Fence, Load, Park, UNKNOWN, position_of};
 use super::{Consume, Consumer, FeedSource};
 
+/// The largest page that every feed's contract allows.
+const PAGE_MAX: u32 = 1_000;
 /// The longest error text that is kept with a parked entry.
 const ERROR_CHARS: usize = 500;
 /// The most traces that one unit of work is linked to.
@@ -75,7 +77,7 @@ where
 
     pub(super) async fn run(&mut self) -> Result<(), Fault> {
         self.load().await?;
-        let limit = self.consumer.config.batch_max.max(1);
+        let limit = self.consumer.config.batch_max.clamp(1, PAGE_MAX);
         loop {
             if self.turns.tick().now_or_never().is_some() {
                 self.retry_parked().await?;

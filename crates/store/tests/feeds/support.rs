@@ -140,7 +140,7 @@ pub async fn everything(db: &Db) -> Vec<Entry> {
 
 /// Tables of a made-up service, and statements on them that only tests need.
 pub enum Ddl {
-    /// `effect(position, aggregate, number)`, one row for each entry applied.
+    /// `effect(position, aggregate, number)`, one row for each entry applied; nothing keeps a second one out.
     Effects,
     /// `thing(id, creator)`, and `audit` unprotected.
     Things,
@@ -162,7 +162,7 @@ impl Operation for Ddl {
             Ddl::Effects => sql!(
                 tx,
                 execute,
-                "CREATE TABLE effect (position BIGINT PRIMARY KEY, aggregate TEXT NOT NULL, number BIGINT NOT NULL, \
+                "CREATE TABLE effect (position BIGINT NOT NULL, aggregate TEXT NOT NULL, number BIGINT NOT NULL, \
                  CHECK (number < 1000000))"
             )?,
             Ddl::Things => sql!(
