@@ -1,0 +1,4 @@
+//! Rooms, their hosts, their showcase and their audience.
+
+pub mod model;
+pub mod store;

@@ -1,0 +1,5 @@
+//! A new migration file changes the crate, which the compiler does not see by itself.
+
+fn main() {
+    println!("cargo:rerun-if-changed=migrations");
+}

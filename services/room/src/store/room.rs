@@ -1,0 +1,289 @@
+//! Rooms with their hosts, outlets and brand rules.
+
+use std::collections::BTreeMap;
+
+use ::store::{StoreError, Tx, bulk, sql};
+use contracts::id::{OutletId, PartnerId, RoomId};
+use kit::clock::Micros;
+use kit::errors::Fault;
+
+use super::{expect_one, id, opt_id, time, word};
+use crate::model::{Place, Room, RoomState, Schedule};
+
+macro_rules! columns {
+    () => {
+        "r.room_id, r.title, r.theme, r.drop_id, r.state, r.announced, r.state_reason, r.schedule_start, \
+         r.schedule_end, r.live_time, r.end_time, r.create_time, r.version"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    room_id: String,
+    title: String,
+    theme: String,
+    drop_id: String,
+    state: String,
+    announced: bool,
+    state_reason: String,
+    schedule_start: Option<i64>,
+    schedule_end: Option<i64>,
+    live_time: Option<i64>,
+    end_time: Option<i64>,
+    create_time: i64,
+    version: i64,
+}
+
+impl Row {
+    /// The room without hosts, places and brands.
+    fn into_model(self) -> Result<Room, Fault> {
+        Ok(Room {
+            id: id(&self.room_id)?,
+            title: self.title,
+            theme: self.theme,
+            drop_id: opt_id(&self.drop_id)?,
+            hosts: Vec::new(),
+            places: Vec::new(),
+            brands: Vec::new(),
+            schedule: Schedule { start: time(self.schedule_start), end: time(self.schedule_end) },
+            state: word("state", &self.state, RoomState::named)?,
+            announced: self.announced,
+            state_reason: self.state_reason,
+            live_time: time(self.live_time),
+            end_time: time(self.end_time),
+            create_time: Micros(self.create_time),
+            version: self.version,
+        })
+    }
+}
+
+/// Writes a new room, with its log and counters.
+pub async fn room_insert(tx: &mut Tx, room: &Room, epoch: &str) -> Result<(), Fault> {
+    sql!(
+        tx,
+        execute,
+        "INSERT INTO room (room_id, title, theme, drop_id, state, announced, state_reason, schedule_start, \
+         schedule_end, create_time, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        room.id,
+        &room.title,
+        &room.theme,
+        room.drop_id.as_ref().map_or("", |drop| drop.as_str()),
+        room.state.word(),
+        room.announced,
+        &room.state_reason,
+        room.schedule.start,
+        room.schedule.end,
+        room.create_time,
+        room.version
+    )?;
+    sql!(tx, execute, "INSERT INTO room_log (room_id, epoch) VALUES ($1, $2)", room.id, epoch)?;
+    sql!(tx, execute, "INSERT INTO room_counter (room_id) VALUES ($1)", room.id)?;
+    parts_insert(tx, room).await
+}
+
+fn numbered(count: usize) -> Vec<i64> {
+    (0i64..).take(count).collect()
+}
+
+async fn parts_insert(tx: &mut Tx, room: &Room) -> Result<(), Fault> {
+    bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO room_host (room_id, host_id, place) \
+                   SELECT $3, u.host_id, u.place FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS u(host_id, place)",
+        sqlite: "INSERT INTO room_host (room_id, host_id, place) \
+                 SELECT $2, value->>0, value->>1 FROM json_each($1)",
+        columns: [&room.hosts, numbered(room.hosts.len())],
+        also: [room.id]
+    )?;
+    let outlets: Vec<OutletId> = room.places.iter().map(|place| place.outlet_id).collect();
+    let partners: Vec<PartnerId> = room.places.iter().map(|place| place.partner_id).collect();
+    bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO room_outlet (room_id, outlet_id, partner_id, place) \
+                   SELECT $4, u.outlet_id, u.partner_id, u.place \
+                   FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS u(outlet_id, partner_id, place)",
+        sqlite: "INSERT INTO room_outlet (room_id, outlet_id, partner_id, place) \
+                 SELECT $2, value->>0, value->>1, value->>2 FROM json_each($1)",
+        columns: [outlets, partners, numbered(room.places.len())],
+        also: [room.id]
+    )?;
+    bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO room_brand (room_id, brand, place) \
+                   SELECT $3, u.brand, u.place FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS u(brand, place)",
+        sqlite: "INSERT INTO room_brand (room_id, brand, place) \
+                 SELECT $2, value->>0, value->>1 FROM json_each($1)",
+        columns: [&room.brands, numbered(room.brands.len())],
+        also: [room.id]
+    )?;
+    Ok(())
+}
+
+/// Locks a room until the end of the transaction and reads it.
+pub async fn room_lock(tx: &mut Tx, room: &RoomId) -> Result<Option<Room>, Fault> {
+    let ids = [*room];
+    // SQLite has one writer, which needs no lock.
+    let rows = bulk!(
+        tx,
+        all Row,
+        postgres: concat!("SELECT ", columns!(), " FROM room AS r WHERE r.room_id = ANY($1::TEXT[]) FOR UPDATE"),
+        sqlite: concat!("SELECT ", columns!(), " FROM json_each($1) AS k CROSS JOIN room AS r ON r.room_id = k.value->>0"),
+        columns: [&ids[..]]
+    )?;
+    Ok(with_parts(tx, rows).await?.pop())
+}
+
+/// One room.
+pub async fn room_by_id(tx: &mut Tx, room: &RoomId) -> Result<Option<Room>, Fault> {
+    let rows = sql!(tx, all Row, concat!("SELECT ", columns!(), " FROM room AS r WHERE r.room_id = $1"), room)?;
+    Ok(with_parts(tx, rows).await?.pop())
+}
+
+/// Where one room is in its life, and since when it is on air.
+pub async fn room_state(tx: &mut Tx, room: &RoomId) -> Result<Option<RoomState>, Fault> {
+    let row = sql!(tx, optional(String,), "SELECT state FROM room WHERE room_id = $1", room)?;
+    row.map(|(state,)| word("state", &state, RoomState::named)).transpose()
+}
+
+/// Which rooms, in the order of creation.
+#[derive(Clone, Debug)]
+pub struct RoomQuery {
+    /// Only those that this partner may know of.
+    pub partner: Option<PartnerId>,
+    /// Only of this state.
+    pub state: Option<RoomState>,
+    /// After this one; empty for the beginning.
+    pub after: String,
+    /// At most so many.
+    pub limit: i64,
+}
+
+macro_rules! partners_rooms {
+    ($state:literal) => {
+        concat!(
+            "SELECT ", columns!(), " FROM (SELECT DISTINCT o.room_id FROM room_outlet AS o \
+             WHERE o.partner_id = $3 AND o.room_id > $1) AS k JOIN room AS r ON r.room_id = k.room_id \
+             WHERE r.announced", $state, " ORDER BY r.room_id LIMIT $2"
+        )
+    };
+}
+
+/// A page of rooms. Each filter has a text of its own, so that each finds its index.
+pub async fn rooms_list(tx: &mut Tx, query: &RoomQuery) -> Result<Vec<Room>, Fault> {
+    let (after, limit) = (query.after.as_str(), query.limit);
+    let state = query.state.map(RoomState::word);
+    let rows: Result<Vec<Row>, StoreError> = match (&query.partner, state) {
+        (None, None) => sql!(
+            tx,
+            all Row,
+            concat!("SELECT ", columns!(), " FROM room AS r WHERE r.room_id > $1 ORDER BY r.room_id LIMIT $2"),
+            after,
+            limit
+        ),
+        (None, Some(state)) => sql!(
+            tx,
+            all Row,
+            concat!(
+                "SELECT ", columns!(), " FROM room AS r WHERE r.state = $3 AND r.room_id > $1 \
+                 ORDER BY r.room_id LIMIT $2"
+            ),
+            after,
+            limit,
+            state
+        ),
+        (Some(partner), None) => sql!(tx, all Row, partners_rooms!(""), after, limit, partner),
+        (Some(partner), Some(state)) => {
+            sql!(tx, all Row, partners_rooms!(" AND r.state = $4"), after, limit, partner, state)
+        }
+    };
+    with_parts(tx, rows?).await
+}
+
+/// Puts hosts, places and brands to rooms that were read, and keeps their order.
+async fn with_parts(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Room>, Fault> {
+    let ids: Vec<String> = rows.iter().map(|row| row.room_id.clone()).collect();
+    let mut rooms = rows.into_iter().map(Row::into_model).collect::<Result<Vec<_>, _>>()?;
+    if rooms.is_empty() {
+        return Ok(rooms);
+    }
+    let at: BTreeMap<String, usize> = ids.iter().cloned().zip(0..).collect();
+    let hosts = bulk!(
+        tx,
+        all (String, String),
+        postgres: "SELECT p.room_id, p.host_id FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT * FROM room_host WHERE room_id = k.id OFFSET 0) AS p ORDER BY p.room_id, p.place",
+        sqlite: "SELECT p.room_id, p.host_id FROM json_each($1) AS k CROSS JOIN room_host AS p \
+                 ON p.room_id = k.value->>0 ORDER BY p.room_id, p.place",
+        columns: [&ids]
+    )?;
+    for (room, host) in hosts {
+        if let Some(at) = at.get(&room) {
+            rooms[*at].hosts.push(id(&host)?);
+        }
+    }
+    let places = bulk!(
+        tx,
+        all (String, String, String),
+        postgres: "SELECT p.room_id, p.outlet_id, p.partner_id FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT * FROM room_outlet WHERE room_id = k.id OFFSET 0) AS p ORDER BY p.room_id, p.place",
+        sqlite: "SELECT p.room_id, p.outlet_id, p.partner_id FROM json_each($1) AS k CROSS JOIN room_outlet AS p \
+                 ON p.room_id = k.value->>0 ORDER BY p.room_id, p.place",
+        columns: [&ids]
+    )?;
+    for (room, outlet, partner) in places {
+        if let Some(at) = at.get(&room) {
+            rooms[*at].places.push(Place { outlet_id: id(&outlet)?, partner_id: id(&partner)? });
+        }
+    }
+    let brands = bulk!(
+        tx,
+        all (String, String),
+        postgres: "SELECT p.room_id, p.brand FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT * FROM room_brand WHERE room_id = k.id OFFSET 0) AS p ORDER BY p.room_id, p.place",
+        sqlite: "SELECT p.room_id, p.brand FROM json_each($1) AS k CROSS JOIN room_brand AS p \
+                 ON p.room_id = k.value->>0 ORDER BY p.room_id, p.place",
+        columns: [&ids]
+    )?;
+    for (room, brand) in brands {
+        if let Some(at) = at.get(&room) {
+            rooms[*at].brands.push(brand);
+        }
+    }
+    Ok(rooms)
+}
+
+/// Writes what became of a room, from the version before.
+pub async fn room_save(tx: &mut Tx, room: &Room) -> Result<(), Fault> {
+    let touched = sql!(
+        tx,
+        execute,
+        "UPDATE room SET state = $2, announced = $3, state_reason = $4, schedule_start = $5, schedule_end = $6, \
+         live_time = $7, end_time = $8, version = $9 WHERE room_id = $1 AND version = $9 - 1",
+        room.id,
+        room.state.word(),
+        room.announced,
+        &room.state_reason,
+        room.schedule.start,
+        room.schedule.end,
+        room.live_time,
+        room.end_time,
+        room.version
+    )?;
+    expect_one("room", touched)
+}
+
+/// Whether a room is shown at a place.
+pub async fn room_is_shown_at(tx: &mut Tx, room: &RoomId, place: &Place) -> Result<bool, Fault> {
+    let row = sql!(
+        tx,
+        optional(i64,),
+        "SELECT CAST(1 AS BIGINT) FROM room_outlet WHERE room_id = $1 AND outlet_id = $2 AND partner_id = $3",
+        room,
+        place.outlet_id,
+        place.partner_id
+    )?;
+    Ok(row.is_some())
+}
