@@ -1,0 +1,3 @@
+//! The service's RPCs: parse, do, render.
+
+pub mod render;
