@@ -43,16 +43,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::store::feed::{FeedReader, Sweeper};
 use ::store::{Db, Migrations};
-use contracts::catalog::v1::catalog_feed_service_server::CatalogFeedServiceServer;
-use contracts::catalog::v1::listing_service_server::ListingServiceServer;
-use contracts::catalog::v1::partner_service_server::PartnerServiceServer;
-use contracts::catalog::v1::product_service_server::ProductServiceServer;
 use kit::clock::SharedClock;
 use kit::errors::{BoxError, Fault};
 use kit::ids::SharedIds;
 use kit::lifecycle::Lifecycle;
 use kit::parts::Parts;
-use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
@@ -61,15 +56,9 @@ use crate::rpc::Rpc;
 /// The service's name, as the command line says it.
 pub const NAME: &str = "catalog";
 
-static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
-static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
-
 /// The tables of the service.
 pub const fn migrations() -> Migrations {
-    Migrations {
-        postgres: &POSTGRES,
-        sqlite: &SQLITE,
-    }
+    store::MIGRATIONS
 }
 
 /// What the service needs from the process that runs it.
@@ -85,10 +74,6 @@ pub struct Deps {
 }
 
 /// Puts the service together; nothing runs and nothing is waited for.
-#[allow(
-    clippy::unused_async,
-    reason = "every service is assembled the same way, and some have to wait"
-)]
 pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let Deps {
         db,
@@ -107,13 +92,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let retitle = ops::retitle::run(db.clone(), config, drain.clone());
     let ping = db.clone();
     let is_migrated = Arc::new(AtomicBool::new(false));
-    let parts = Parts::new(NAME, move |routes| {
-        routes
-            .add_service(PartnerServiceServer::new(rpc.clone()))
-            .add_service(ProductServiceServer::new(rpc.clone()))
-            .add_service(ListingServiceServer::new(rpc.clone()))
-            .add_service(CatalogFeedServiceServer::new(rpc));
-    });
+    let parts = Parts::new(NAME, move |routes| rpc.add_to(routes));
     Ok(parts
         .task("catalog.sweep", sweeper.run(drain))
         .task("catalog.retitle", retitle)

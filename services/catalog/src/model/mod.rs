@@ -19,7 +19,7 @@ use kit::errors::{ErrorReason, Refusal};
 pub fn not_offered(field: &str, what: &str) -> Refusal {
     Refusal::new(
         ErrorReason::NotOffered,
-        format!("Field {field}: {what} is not offered yet."),
+        format!("Field {field}: {what} is not offered yet; leave it out."),
     )
     .with("field", field)
 }

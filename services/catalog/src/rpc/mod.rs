@@ -9,6 +9,10 @@ pub(crate) mod render;
 
 use std::sync::Arc;
 
+use contracts::catalog::v1::catalog_feed_service_server::CatalogFeedServiceServer;
+use contracts::catalog::v1::listing_service_server::ListingServiceServer;
+use contracts::catalog::v1::partner_service_server::PartnerServiceServer;
+use contracts::catalog::v1::product_service_server::ProductServiceServer;
 use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
 use kit::lifecycle::Lifecycle;
@@ -18,6 +22,7 @@ use prost::Message;
 use store::feed::FeedReader;
 use store::idempotency::{Fingerprint, Idempotent, Keyed};
 use store::{Db, Operation};
+use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::config::Config;
@@ -43,6 +48,15 @@ struct Keys<'a, Q> {
 }
 
 impl Rpc {
+    /// Adds the services to a server.
+    pub(crate) fn add_to(self, routes: &mut RoutesBuilder) {
+        routes
+            .add_service(PartnerServiceServer::new(self.clone()))
+            .add_service(ProductServiceServer::new(self.clone()))
+            .add_service(ListingServiceServer::new(self.clone()))
+            .add_service(CatalogFeedServiceServer::new(self));
+    }
+
     /// Runs a mutation once for its key.
     async fn mutate<Q: Message, O: Operation, R: Message + Default + 'static>(
         &self,

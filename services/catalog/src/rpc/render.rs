@@ -15,10 +15,7 @@ use crate::model::payment_key::{PaymentKey, PaymentKeyState};
 use crate::model::product::{Product, ProductState, Unit, UnitPolicy, Variant, VariantDetails};
 use crate::model::terms::{PurchaseMode, Terms};
 
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "messages hold times as options, and these are always there"
-)]
+/// Messages hold times as options; these are always there.
 fn time(time: Micros) -> Option<prost_types::Timestamp> {
     Some(time.to_proto())
 }

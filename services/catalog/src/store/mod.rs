@@ -10,8 +10,19 @@ pub(crate) mod payment_key;
 pub(crate) mod product;
 pub(crate) mod retitle;
 
+use ::store::Migrations;
 use contracts::id::{Id, Kind};
 use kit::errors::Fault;
+use sqlx::migrate::Migrator;
+
+static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// The tables of the service.
+pub(crate) const MIGRATIONS: Migrations = Migrations {
+    postgres: &POSTGRES,
+    sqlite: &SQLITE,
+};
 
 /// Which places of a list to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

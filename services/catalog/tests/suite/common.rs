@@ -115,6 +115,8 @@ impl Server {
             .expect("it can be put together");
         if tasks {
             life.adopt(&mut parts);
+            let readiness = life.readiness().await;
+            assert!(readiness.is_ready(), "{readiness}");
         }
         let mut routes = tonic::service::Routes::builder();
         (parts.routes)(&mut routes);

@@ -18,6 +18,9 @@ fn at(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: 0 })
 }
 
+/// The field at fault, and how right terms become wrong.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut ListingTerms));
+
 const DAY: i64 = 24 * 60 * 60;
 
 on_both_engines! {
@@ -76,7 +79,7 @@ on_both_engines! {
             change(&mut terms);
             ProposeListingRequest { terms: Some(terms), ..proposal(&partner_id, &variant_id) }
         };
-        let cases: [(&str, &dyn Fn(&mut ListingTerms)); 24] = [
+        let cases: [Case<'_>; 24] = [
             ("terms.price", &|t| t.price = None),
             ("terms.price.amount", &|t| t.price = Some(Price { amount: None, per_quantity: 1 })),
             ("terms.price.amount.minor_units", &|t| t.price = Some(price(0))),

@@ -1,5 +1,7 @@
 //! The tables, and what they refuse whoever asks.
 
+use catalog::{Config, Deps};
+use kit::lifecycle::{Lifecycle, ReadyConfig};
 use store::sql;
 use testkit::{Setup, TestDb, on_both_engines, op};
 
@@ -8,6 +10,26 @@ use crate::common::{Server, jwk};
 #[test]
 fn both_engines_have_the_same_tables() {
     testkit::check_migrations(catalog::migrations());
+}
+
+on_both_engines! {
+    async fn the_service_is_ready_when_its_tables_are_there(t: TestDb) {
+        let life = Lifecycle::with_ready(ReadyConfig { cache_ms: 0, ..ReadyConfig::default() });
+        let deps = Deps {
+            db: t.db.clone(),
+            clock: t.clock.clone(),
+            ids: t.ids.clone(),
+            lifecycle: life.clone(),
+        };
+        let mut parts = catalog::assemble(Config::default(), deps).await.expect("it can be put together");
+        parts.tasks.clear();
+        life.adopt(&mut parts);
+        let before = life.readiness().await;
+        assert!(!before.is_ready() && before.to_string().contains("migrations are missing"), "{before}");
+        t.migrate(&catalog::migrations()).await.expect("migrated");
+        let after = life.readiness().await;
+        assert!(after.is_ready(), "{after}");
+    }
 }
 
 /// Runs a statement and expects the constraint to refuse it.
