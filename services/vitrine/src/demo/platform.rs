@@ -28,6 +28,8 @@ pub struct Charge {
     pub payment_reference: String,
     pub minor_units: i64,
     pub currency_code: String,
+    /// Seconds since 1970 UTC.
+    pub paid_at: i64,
 }
 
 impl PaymentKey {
@@ -49,7 +51,7 @@ impl PaymentKey {
             "minor_units": charge.minor_units,
             "currency_code": charge.currency_code,
             "payment_reference": charge.payment_reference,
-            "paid_at": super::now_proto().seconds,
+            "paid_at": charge.paid_at,
         });
         jws::sign(&self.key, STATEMENT_TYPE, claims.to_string().as_bytes())
     }

@@ -108,43 +108,35 @@ impl Report {
     /// The report as text for a terminal or a log.
     pub fn text(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        table.load_style(presets::UTF8_FULL_CONDENSED).set_header([
             "room",
             "partner",
             "orders",
             "units",
-            "price",
-            "discounts",
-            "ship+tax",
             "paid",
             "refund due",
             "commission",
             "partner owes",
             "views",
             "likes",
-            "questions",
+            "asked",
         ]);
         for row in &self.ledger {
             let money = |n: i64| amount(n, &row.currency);
-            table.add_row(
-                [
-                    row.room.clone(),
-                    format!("{} {}", row.partner, row.currency),
-                    row.orders_paid.to_string(),
-                    grouped(row.units),
-                    money(row.price),
-                    money(row.discounts),
-                    money(row.shipping_and_added_tax),
-                    money(row.paid),
-                    money(row.refund_due),
-                    money(row.commission),
-                    money(row.partner_owes),
-                    row.views.to_string(),
-                    row.likes.to_string(),
-                    row.questions.to_string(),
-                ]
-                .map(Cell::new),
-            );
+            let cells = [
+                row.room.clone(),
+                format!("{} {}", row.partner, row.currency),
+                row.orders_paid.to_string(),
+                grouped(row.units),
+                money(row.paid),
+                money(row.refund_due),
+                money(row.commission),
+                money(row.partner_owes),
+                row.views.to_string(),
+                row.likes.to_string(),
+                row.questions.to_string(),
+            ];
+            table.add_row(cells.map(Cell::new));
         }
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);

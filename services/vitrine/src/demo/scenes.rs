@@ -116,12 +116,14 @@ pub async fn price_change(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
 
 /// A stop acts at once: no new orders, and what was held is paid back when it is paid.
 pub async fn stopped_sale(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
+    // A short hold: what is not paid for good gives its units back soon.
+    let brief = Asked {
+        hold_s: Some(3),
+        ..Asked::default()
+    };
     let mut placed = Vec::new();
     for n in 0..5 {
-        match shop
-            .place(&extra(shop, "stopped", n), &Asked::default())
-            .await?
-        {
+        match shop.place(&extra(shop, "stopped", n), &brief).await? {
             Ok(order) => placed.push(order),
             Err(status) => shop.expect(false, "an order before the stop", reason(&status)),
         }

@@ -194,25 +194,42 @@ impl Shop {
         })
     }
 
-    /// Charges the shopper and reports it; `nth` tells several charges of one order apart.
-    pub async fn pay(
-        &self,
-        placed: &Placed,
-        minor_units: i64,
-        nth: u32,
-    ) -> anyhow::Result<pb::ConfirmPaymentResponse> {
+    /// Charges the shopper; `nth` tells several charges of one order apart.
+    fn charge(&self, placed: &Placed, minor_units: i64, nth: u32) -> Charge {
         let plan = &placed.plan;
         let charge = Charge {
             order_id: placed.order_id.clone(),
             payment_reference: format!("pay-{}-{nth}", plan.partner_order_id),
             minor_units,
             currency_code: PARTNERS[plan.partner].currency.into(),
+            paid_at: super::now_proto().seconds,
         };
         self.books[plan.partner].note(&charge);
+        charge
+    }
+
+    /// Charges the shopper and reports it.
+    pub async fn pay(
+        &self,
+        placed: &Placed,
+        minor_units: i64,
+        nth: u32,
+    ) -> anyhow::Result<pb::ConfirmPaymentResponse> {
+        self.report(placed, &self.charge(placed, minor_units, nth))
+            .await
+    }
+
+    /// Reports a charge with a signed statement.
+    async fn report(
+        &self,
+        placed: &Placed,
+        charge: &Charge,
+    ) -> anyhow::Result<pb::ConfirmPaymentResponse> {
+        let plan = &placed.plan;
         let request = pb::ConfirmPaymentRequest {
             order_id: charge.order_id.clone(),
             payment_reference: charge.payment_reference.clone(),
-            statement: self.partner(plan).key.statement(&charge),
+            statement: self.partner(plan).key.statement(charge),
         };
         let answer = ask!(
             "a payment was not recorded",
@@ -383,8 +400,9 @@ impl Shop {
     }
 
     async fn report_twice(&self, placed: &Placed) -> anyhow::Result<()> {
-        let first = self.pay(placed, placed.payable, 1).await?;
-        let again = self.pay(placed, placed.payable, 1).await?;
+        let charge = self.charge(placed, placed.payable, 1);
+        let first = self.report(placed, &charge).await?;
+        let again = self.report(placed, &charge).await?;
         self.expect(
             first == again,
             "the same payment reported twice has one answer",
