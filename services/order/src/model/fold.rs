@@ -350,3 +350,6 @@ fn key_reused() -> Refusal {
         "This key was used before with other content; send the same content or a new key.",
     )
 }
+
+#[cfg(test)]
+mod tests;
