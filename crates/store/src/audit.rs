@@ -108,8 +108,9 @@ pub async fn verify(
     from: i64,
     to: Option<i64>,
 ) -> Result<Verdict, Fault> {
-    let from = from.max(1);
     let (head, head_hash, highest) = db.read(caller, ReadHead).await?;
+    // Behind the head there is nothing yet, so nothing can be missing there.
+    let from = from.clamp(1, head + 1);
     let last = to.map_or(head, |to| to.min(head));
     let mut chain = Chain::start();
     if from > 1 {

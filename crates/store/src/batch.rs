@@ -4,8 +4,8 @@
 //! one at once; under load batches grow by themselves. How many lanes there are is a matter of speed only;
 //! whatever runs the batch has to be right with any number of lanes and replicas beside it.
 //!
-//! A command whose deadline cannot be met is refused before it costs anything. Once it is in, it runs, whether
-//! its caller still waits or not.
+//! A command whose deadline cannot be met is refused before it costs anything, when it comes or, if it turned
+//! out so, when its turn does. Once its batch has begun it runs, whether its caller still waits or not.
 
 mod queue;
 mod worker;
@@ -145,7 +145,7 @@ where
         }
     }
 
-    /// Hands in a command and waits for its own result. Busy means that it was not taken in.
+    /// Hands in a command and waits for its own result. Busy means that nothing was done.
     pub async fn submit(&self, command: C, how: Admission) -> Result<R, Fault> {
         let (reply, answer) = oneshot::channel();
         let now = self.inner.clock.instant();
