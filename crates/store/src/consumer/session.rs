@@ -345,6 +345,9 @@ where
                 return Ok(());
             }
             for entry in due {
+                if self.drain.is_cancelled() {
+                    return Ok(());
+                }
                 left = left.saturating_sub(1);
                 self.retry(entry).await?;
             }
