@@ -268,10 +268,9 @@ impl Unit {
         if left == Some(Duration::ZERO) {
             return Err(StoreError::refused("BEGIN", TOO_LATE).with_class(Class::Busy));
         }
-        let text = self.begin_text(left);
         let mut tries = self.shared.config.max_connections;
         loop {
-            match self.begin_once(&text).await {
+            match self.begin_once(left).await {
                 Err(error) if error.class() == Class::ConnectionLost && tries > 0 => tries -= 1,
                 begun => return begun,
             }
@@ -297,15 +296,21 @@ impl Unit {
         text
     }
 
-    async fn begin_once(&self, text: &str) -> Result<(PgUnit, Micros), StoreError> {
+    async fn begin_once(&self, left: Option<Duration>) -> Result<(PgUnit, Micros), StoreError> {
         let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);
         let connection = self.pool.acquire().await.map_err(failed)?;
+        // Asked again, because waiting for the connection took some of it.
+        let left = left.and_then(|_| Scope::remaining(&*self.shared.around.clock));
+        if left == Some(Duration::ZERO) {
+            return Err(StoreError::refused("BEGIN", TOO_LATE).with_class(Class::Busy));
+        }
+        let text = self.begin_text(left);
         let mut unit = PgUnit {
             connection,
             clean: false,
         };
         // Made of constants and a number.
-        let rows = sqlx::raw_sql(AssertSqlSafe(text))
+        let rows = sqlx::raw_sql(AssertSqlSafe(text.as_str()))
             .fetch_all(unit.connection())
             .await
             .map_err(failed)?;

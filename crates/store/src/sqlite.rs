@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use kit::caller::Caller;
 use kit::errors::Fault;
+use kit::scope::Scope;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::db::{Shared, Started};
-use crate::error::{StoreError, busy, unknown};
+use crate::error::{StoreError, TOO_LATE, busy, unknown};
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
 use writer::Writer;
@@ -162,6 +163,9 @@ async fn read_once<O: Operation>(
 ) -> Result<O::Output, Fault> {
     let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);
     let connection = readers.acquire().await.map_err(failed)?;
+    if Scope::remaining(&*shared.around.clock) == Some(Duration::ZERO) {
+        return Err(busy(TOO_LATE));
+    }
     let mut reader = Reader {
         connection,
         clean: false,
