@@ -23,15 +23,26 @@ where
         let mut pause = Duration::ZERO;
         let mut doubt = Doubt::default();
         while !drain.is_cancelled() {
+            let begun = self.db.clock().instant();
             let mut session = Session::new(&self, &drain, doubt);
             let ended = session.run().await;
             let (moved, at) = (session.moved, session.at.clone());
             doubt = session.doubt;
+            let lasted = self.db.clock().instant().saturating_duration_since(begun);
+            if lasted > Duration::from_millis(self.config.backoff_max_ms) {
+                // It followed a quiet feed; the pauses before it have served their time.
+                pause = Duration::ZERO;
+            }
             pause = next_pause(&self.config, pause, moved);
             if let Err(fault) = ended
                 && !drain.is_cancelled()
             {
-                self.stopped(&at, fault).await;
+                // Bootstrapping may take long, and begins anew the next time.
+                tokio::select! {
+                    biased;
+                    () = drain.cancelled() => {}
+                    () = self.stopped(&at, fault) => {}
+                }
             }
             if !(moved && pause.is_zero()) {
                 tokio::select! {
