@@ -64,15 +64,7 @@ on_both_engines! {
                 };
                 async move { call!(ops.listings.change_listing_terms(request)).expect("changed") }
             }));
-            let title = async {
-                let ops = s.ops();
-                let request = UpdateProductRequest {
-                    request_id: key(),
-                    product: Some(Product { product_id: product.product_id.clone(), title: "New".into(), ..Product::default() }),
-                    update_mask: Some(prost_types::FieldMask { paths: vec!["title".into()] }),
-                };
-                call!(ops.products.update_product(request)).expect("updated")
-            };
+            let title = retitle(&s, &product.product_id, "New");
             let (published, suspended, ..) = futures::join!(publish, s.suspend(&partner), dearer, title);
             suspended.expect("suspended");
             for answer in published {
@@ -81,6 +73,20 @@ on_both_engines! {
                 }
             }
             check(&s, &partner).await;
+        }
+    }
+
+    async fn a_listing_proposed_while_the_title_changes_gets_the_new_one(t: TestDb) {
+        let s = Server::start(&t).await;
+        let ops = s.ops();
+        let partner = s.register_partner("north").await;
+        let product = s.create_product("TEA", 1).await;
+        for round in 0..6 {
+            let title = format!("Title {round}");
+            let proposals = join_all((0..4).map(|_| s.propose(&partner, &product.variants[0].variant_id)));
+            futures::join!(proposals, retitle(&s, &product.product_id, &title));
+            let list = call!(ops.listings.list_listings(ListListingsRequest::default())).expect("a list").listings;
+            assert!(list.len() == 4 * (round + 1) && list.iter().all(|listing| listing.title == title));
         }
     }
 
@@ -115,6 +121,22 @@ on_both_engines! {
             }
         }
     }
+}
+
+async fn retitle(s: &Server, product_id: &str, title: &str) {
+    let ops = s.ops();
+    let request = UpdateProductRequest {
+        request_id: key(),
+        product: Some(Product {
+            product_id: product_id.into(),
+            title: title.into(),
+            ..Product::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["title".into()],
+        }),
+    };
+    call!(ops.products.update_product(request)).expect("updated");
 }
 
 /// Replays the partner's feed: every version of a listing is there once and in order, and nothing enters
