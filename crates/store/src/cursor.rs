@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    const _: () = assert!(LENGTH % 3 == 0);
+    const _: () = assert!(LENGTH.is_multiple_of(3));
 
     fn space() -> CursorSpace {
         CursorSpace::new("order", "partner_1", "e1")

@@ -70,7 +70,6 @@ where
         let _abandon = Abandon(self.queue.clone());
         while let Some(batch) = self.queue.gather().await {
             let begun = self.clock.instant();
-            self.queue.begin(begun);
             let span = tracing::info_span!(
                 "lane.batch",
                 lane = self.runner.name(),
@@ -82,7 +81,6 @@ where
             let size = batch.len();
             self.run_batch(batch).instrument(span).await;
             let ended = self.clock.instant();
-            self.queue.end(ended);
             self.instruments
                 .batch(size, ended.saturating_duration_since(begun).as_secs_f64());
         }
@@ -109,12 +107,17 @@ where
         let commands = Arc::new(commands);
         let mut left = self.bisect_runs_max;
         // The first part is on top, so that commands run in arrival order.
-        let mut parts = Vec::from([0..commands.len()]);
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..commands.len()).collect();
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match self.run_part(&commands, part.clone()).await {
+            self.queue.begin(self.clock.instant());
+            let outcome = self.run_part(&commands, part.clone()).await;
+            // Before anybody is answered: who asks again at once must not be told that the lane is busy with
+            // what they were answered for.
+            self.queue.end(self.clock.instant());
+            match outcome {
                 Ok(results) => give(&mut replies[part], results),
                 Err(fault) if part.len() == 1 || fault.is_transient() || left == 0 => {
                     fail(&mut replies[part], fault);

@@ -31,7 +31,7 @@ on_both_engines! {
             let page = list(&t.db, &system(), &cursor, 10).await.expect("a page");
             assert_eq!(page.entries.len(), expected);
             positions.extend(page.entries.iter().map(|entry| entry.meta().position));
-            assert_eq!(page.next_cursor.is_empty(), false);
+            assert!(!page.next_cursor.is_empty());
             if let Some(last) = page.entries.last() {
                 assert_eq!(last.meta().cursor, page.next_cursor);
             } else {
