@@ -20,10 +20,18 @@ use crate::store::{mirrors, payment};
 
 /// A key as it was read.
 #[derive(Clone, Debug)]
-struct Kept {
+struct Found {
     key: Option<Arc<PublicKey>>,
     active: bool,
-    read_at: Instant,
+}
+
+/// What is remembered under a key's name, and since when.
+#[derive(Clone, Debug)]
+struct Kept {
+    /// None while the key is being changed: whoever asks reads the table, and what they read is not kept,
+    /// because it may be what was there before the change is committed.
+    found: Option<Found>,
+    since: Instant,
 }
 
 /// Payment keys by partner and name.
@@ -42,9 +50,10 @@ impl KeyRing {
         KeyRing { db, clock, ttl: config.payment_key_ttl(), kept }
     }
 
-    /// Forgets what is kept of a key.
+    /// Forgets what is kept of a key that is about to change.
     pub fn forget(&self, partner_id: &PartnerId, kid: &str) {
-        self.kept.invalidate(&(*partner_id, kid.to_owned()));
+        let changing = Kept { found: None, since: self.clock.instant() };
+        self.kept.insert((*partner_id, kid.to_owned()), changing);
     }
 
     /// Verifies a statement under a key of the partner.
@@ -71,19 +80,25 @@ impl KeyRing {
         Ok((statement, kid))
     }
 
-    async fn find(&self, caller: &Caller, partner_id: &PartnerId, kid: &str) -> Result<Option<Kept>, Fault> {
+    async fn find(&self, caller: &Caller, partner_id: &PartnerId, kid: &str) -> Result<Option<Found>, Fault> {
         let name = (*partner_id, kid.to_owned());
         let now = self.clock.instant();
-        if let Some(kept) = self.kept.get(&name)
-            && now.saturating_duration_since(kept.read_at) < self.ttl
-        {
-            return Ok(Some(kept));
+        let kept = self.kept.get(&name).filter(|kept| now.saturating_duration_since(kept.since) < self.ttl);
+        if let Some(Kept { found: Some(found), .. }) = kept {
+            return Ok(Some(found));
         }
         let lookup = FindKey { partner_id: *partner_id, kid: kid.to_owned() };
         let Some((jwk, active)) = self.db.read(caller, lookup).await? else { return Ok(None) };
-        let kept = Kept { key: PublicKey::from_jwk_json(&jwk).ok().map(Arc::new), active, read_at: now };
-        self.kept.insert(name, kept.clone());
-        Ok(Some(kept))
+        let found = Found { key: PublicKey::from_jwk_json(&jwk).ok().map(Arc::new), active };
+        if kept.is_none() {
+            // A change that began while this was read has left its mark, which must stay.
+            let entry = self.kept.entry(name);
+            entry.and_upsert_with(|now_kept| match now_kept.map(moka::Entry::into_value) {
+                Some(changing) if changing.found.is_none() && changing.since >= now => changing,
+                _ => Kept { found: Some(found.clone()), since: now },
+            });
+        }
+        Ok(Some(found))
     }
 
     async fn is_recorded(&self, caller: &Caller, asked: &Asked<'_>) -> Result<bool, Fault> {
