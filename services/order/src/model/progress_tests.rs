@@ -123,6 +123,7 @@ fn a_free_order_owes_nothing() {
 }
 
 /// Lines and, for each, how its units end, one by one: true means cancelled, false lost; and in which order.
+#[allow(clippy::type_complexity, reason = "plain numbers, named in the comment")]
 fn ends() -> impl Strategy<Value = (Vec<(i64, i64, i64)>, Vec<(prop::sample::Index, bool)>)> {
     let lines = proptest::collection::vec((1i64..6, 0i64..100_000, 0i64..1_000), 1..4);
     (lines, proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..40))
