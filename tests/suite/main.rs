@@ -2,7 +2,9 @@
 
 mod architecture;
 mod evening;
+mod hang_up;
 mod raw;
+mod shop;
 mod strangers;
 mod tokens;
 mod topology;

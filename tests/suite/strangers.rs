@@ -20,8 +20,6 @@ use tonic::transport::Channel;
 use crate::raw;
 use crate::topology::Running;
 
-const HOUR: Duration = Duration::from_secs(3_600);
-
 /// One partner's things, by the word that the contracts use for them.
 struct Owner {
     partner_id: String,
@@ -37,15 +35,6 @@ async fn ask<Q: Message, A: Message + Default>(
     let answer = raw::call(channel, path, Some(token), request.encode_to_vec()).await;
     A::decode(answer.unwrap_or_else(|s| panic!("{path}: {s}")).as_slice())
         .expect("an answer of its kind")
-}
-
-fn token(running: &Running, claims: Claims) -> String {
-    let policies = Policies::load().expect("whole contracts");
-    let scopes: Vec<String> = policies
-        .methods()
-        .flat_map(|m| m.access.iter().flat_map(|a| a.scopes.clone()))
-        .collect();
-    running.signer().mint(claims.scopes(scopes), HOUR)
 }
 
 /// The first partner of the evening and one of each of its things.
@@ -225,7 +214,7 @@ pub async fn foreign_and_unknown_look_the_same(running: &Running) {
         RetailerRole::Finance,
         RetailerRole::Care,
     ];
-    let ops = token(running, Claims::retailer("ops", &roles));
+    let ops = running.token(Claims::retailer("ops", &roles));
     let owner = owner(&channel, &ops).await;
     // A partner of its own, with a key of its own for statements.
     let registered: catalog::RegisterPartnerResponse = ask(
@@ -266,7 +255,7 @@ pub async fn foreign_and_unknown_look_the_same(running: &Running) {
         let claims = json!({ "order_id": order_id, "kind": "CHARGE", "minor_units": 100, "currency_code": "EUR", "payment_reference": "stranger", "paid_at": 1_790_000_000 });
         jws::sign(&key, "vitrine-payment+jwt", claims.to_string().as_bytes())
     };
-    let token = token(running, Claims::partner("app", &stranger));
+    let token = running.token(Claims::partner("app", &stranger));
     let mut tried = Vec::new();
     for method in policies.methods() {
         let partners_may = method

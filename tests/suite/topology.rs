@@ -1,9 +1,13 @@
 //! Where a scenario runs: one process with local wires, or four servers that meet over TCP.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use contracts::policy::Policies;
+use kit::auth::Claims;
 use kit::clock::{SharedClock, SystemClock};
 use kit::ids::{SharedIds, SystemIds};
 use kit::lifecycle::{DrainConfig, Lifecycle};
@@ -64,6 +68,14 @@ impl Running {
     /// Four servers that know each other by address, each with its own database; `database` gives a service's URL,
     /// or an empty text for a SQLite file.
     pub async fn four(database: impl Fn(Service) -> String) -> Running {
+        Self::four_with(database, |_| {}).await
+    }
+
+    /// The same with a changed configuration.
+    pub async fn four_with(
+        database: impl Fn(Service) -> String,
+        change: impl Fn(&mut VitrineConfig),
+    ) -> Running {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut common = config(&folder);
         common.migrate_on_start = MigrateOnStart::Always;
@@ -81,6 +93,7 @@ impl Running {
             config.database.room.url = database(Service::Room);
             config.database.order.url = database(Service::Order);
             config.database.fulfillment.url = database(Service::Fulfillment);
+            change(&mut config);
             let suite = start(&config, &[service]).await;
             suites.push((config, suite));
         }
@@ -108,6 +121,17 @@ impl Running {
     pub fn signer_at(&self, clock: SharedClock) -> kit::auth::TokenSigner {
         let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
         keys::development_signer(&self.config, clock, ids).expect("the folder's development key")
+    }
+
+    /// A token with every scope there is, which the claims' audience and roles narrow.
+    pub fn token(&self, claims: Claims) -> String {
+        let policies = Policies::load().expect("whole contracts");
+        let scopes: BTreeSet<&String> = policies
+            .methods()
+            .flat_map(|m| m.access.iter().flat_map(|a| &a.scopes))
+            .collect();
+        self.signer()
+            .mint(claims.scopes(scopes), Duration::from_secs(3_600))
     }
 
     /// Drains every server; nothing may be left unfinished.

@@ -17,6 +17,12 @@ fn life() -> Lifecycle {
     Lifecycle::new()
 }
 
+/// Work that takes a while by the paused clock of these tests.
+async fn takes(time: Duration) {
+    let never = std::future::pending::<()>();
+    drop(tokio::time::timeout(time, never).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn drains_in_order() {
     let life = life();
@@ -30,7 +36,7 @@ async fn drains_in_order() {
     let (token, log1) = (life.stop_accepting(), log.clone());
     crate::spawn("acceptor", async move {
         token.cancelled().await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        takes(Duration::from_secs(1)).await;
         say(&log1, "stopped accepting");
         drop(acceptor);
     });
@@ -38,7 +44,7 @@ async fn drains_in_order() {
     life.spawn("stream", async move {
         token.cancelled().await;
         say(&log2, "stream ended");
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        takes(Duration::from_secs(2)).await;
         say(&log2, "task finished");
     });
     assert!(life.is_ready().await);
@@ -251,7 +257,7 @@ async fn a_check_is_asked_once_while_its_answer_is_fresh() {
     life.add_check("database", move || {
         let before = counter.fetch_add(1, Ordering::SeqCst);
         async move {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            takes(Duration::from_millis(10)).await;
             if before == 0 {
                 Err("no schema".into())
             } else {

@@ -80,8 +80,10 @@ impl Audience {
             };
             while let Ok(Some(frame)) = stream.message().await {
                 cursor = frame.cursor;
-                if let Some(room) = frame.snapshot.and_then(|s| s.room) {
+                if let Some(snapshot) = frame.snapshot {
+                    let room = snapshot.room.unwrap_or_default();
                     seen.ended |= room.state() == pb::RoomState::Ended;
+                    seen.explained += u64::from(snapshot.items.iter().any(|item| item.explaining));
                 }
                 for event in frame.events {
                     self.tally().events.fetch_add(1, Ordering::Relaxed);
@@ -140,18 +142,19 @@ impl Audience {
         let mut last = String::new();
         loop {
             let product = plan.products[turn as usize % plan.products.len()];
-            if turn == 0 || plan.products.len() > 1 {
-                last = room.items.get(&product).cloned().unwrap_or_default();
-                let request = pb::StartExplainingRequest {
-                    request_id: key("explain", turn),
-                    showcase_item_id: last.clone(),
-                };
-                ask!(
-                    "explaining did not begin",
-                    host,
-                    showcase.start_explaining(request)
-                )?;
+            if turn > 0 && plan.products.len() == 1 {
+                self.stop_explaining(&last, turn).await?;
             }
+            last = room.items.get(&product).cloned().unwrap_or_default();
+            let request = pb::StartExplainingRequest {
+                request_id: key("explain", turn),
+                showcase_item_id: last.clone(),
+            };
+            ask!(
+                "explaining did not begin",
+                host,
+                showcase.start_explaining(request)
+            )?;
             self.answer_open(turn).await?;
             turn += 1;
             tokio::select! {
@@ -160,16 +163,21 @@ impl Audience {
             }
         }
         self.answer_open(turn).await?;
+        self.stop_explaining(&last, turn).await?;
+        Ok(turn)
+    }
+
+    async fn stop_explaining(&self, item: &str, turn: u64) -> anyhow::Result<()> {
         let request = pb::StopExplainingRequest {
-            request_id: key("stop", 0),
-            showcase_item_id: last,
+            request_id: format!("{}-stop-{}-{turn}", self.world.run, self.room),
+            showcase_item_id: item.to_owned(),
         };
         ask!(
             "explaining did not end",
-            host,
+            self.world.host,
             showcase.stop_explaining(request)
         )?;
-        Ok(turn)
+        Ok(())
     }
 
     async fn answer_open(&self, turn: u64) -> anyhow::Result<()> {
