@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What happens in the world: a command, or time goes by.
 enum Act {
-    Command(Command),
+    Command(Box<Command>),
     Wait(Duration),
 }
 
@@ -120,18 +120,18 @@ fn acts(steps: &[Step]) -> Vec<Act> {
             Step::Late { order, reference, hog } => {
                 let (order, whose, payable) = of(order);
                 acts.push(Act::Wait(Duration::from_secs(950)));
-                acts.push(Act::Command(world::expire(order)));
+                acts.push(Act::Command(Box::new(world::expire(order))));
                 for quantity in if *hog { [8, 4, 2, 1].as_slice() } else { &[] } {
                     let key = number * 10 + *quantity as usize + 1_000;
                     for (at, offer) in [(0, 0), (1, 11)] {
                         let hog = world::place(key + at * 100_000, 0, key + at * 100_000, key, &[(offer, *quantity)]);
-                        acts.push(Act::Command(Command::Place(Box::new(hog))));
+                        acts.push(Act::Command(Box::new(Command::Place(Box::new(hog)))));
                     }
                 }
                 world::confirm(number, whose, order, *reference, payable)
             }
         };
-        acts.push(Act::Command(command));
+        acts.push(Act::Command(Box::new(command)));
     }
     acts
 }
@@ -217,7 +217,7 @@ async fn play(t: &TestDb, acts: &[Act], sizes: &[usize]) -> Result<(Vec<Verdict>
     let mut size = *sizes.next().expect("at least one size");
     for act in acts {
         match act {
-            Act::Command(command) => batch.push(command.clone()),
+            Act::Command(command) => batch.push((**command).clone()),
             Act::Wait(time) => {
                 flush(t, &mut batch, &mut verdicts).await?;
                 t.clock.advance(*time);

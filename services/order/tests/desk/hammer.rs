@@ -86,7 +86,7 @@ async fn at_once(desks: &[Desk], commands: Vec<Command>) -> Vec<Result<Answer, F
 
 /// The order of shopper `shopper`: one or two units of either listing. Call `call` of it.
 fn wanted(shopper: usize, call: usize) -> Command {
-    let quantity = 1 + (shopper % 3 == 0) as i64;
+    let quantity = 1 + i64::from(shopper.is_multiple_of(3));
     let mut place = world::place(shopper + call * 10_000, 0, shopper, shopper, &[(0, quantity)]);
     place.lines[0].listing_id = world::listing(HOT + shopper % 2);
     Command::Place(Box::new(place))
