@@ -204,6 +204,8 @@ CREATE TABLE orders (
     ship_by               BIGINT,
     complete_after        BIGINT,
     has_contact           BOOLEAN NOT NULL,
+    care_blocks           TEXT   NOT NULL DEFAULT '' CONSTRAINT orders_care_blocks
+        CHECK (care_blocks IN ('', 'FRAUD', 'INSPECTION', 'FRAUD INSPECTION')),
     cancel_reason         TEXT   NOT NULL CONSTRAINT orders_cancel_reason CHECK (cancel_reason IN
         ('', 'SHOPPER_REQUEST', 'PARTNER_REQUEST', 'SHORTAGE', 'FRAUD', 'PRODUCT_SAFETY')),
     refund_due            BIGINT NOT NULL CONSTRAINT orders_refund_due CHECK (refund_due >= 0),

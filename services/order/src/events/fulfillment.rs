@@ -14,7 +14,7 @@ use contracts::order::v1 as order_pb;
 use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 
-use crate::model::CancelReason;
+use crate::model::{CancelReason, CareBlocks};
 use crate::model::progress::LineProgress;
 use crate::ops::progress;
 
@@ -36,6 +36,7 @@ impl Consume<pb::FulfillmentFeedEntry> for FulfillmentProgress {
         match &entry.content {
             Some(Content::Fulfillment(fulfillment)) => {
                 let (order_id, lines) = lines_of(fulfillment)?;
+                progress::note_blocks(tx, &order_id, blocks_of(fulfillment)).await?;
                 progress::advance(tx, &order_id, &lines, self.return_window).await
             }
             Some(Content::CancelDecided(decided)) if !decided.lines.is_empty() => {
@@ -67,6 +68,12 @@ fn lines_of(fulfillment: &pb::Fulfillment) -> Result<(OrderId, Vec<LineProgress>
     v.finish()?;
     let order_id = order_id.ok_or_else(|| Refusal::not_found("order"))?;
     Ok((order_id, lines))
+}
+
+/// The blocks that people set; the others follow from the order itself.
+fn blocks_of(fulfillment: &pb::Fulfillment) -> CareBlocks {
+    let has = |block: order_pb::ShipBlock| fulfillment.ship_blocks().any(|set| set == block);
+    CareBlocks { fraud: has(order_pb::ShipBlock::Fraud), inspection: has(order_pb::ShipBlock::Inspection) }
 }
 
 fn decision(decided: &pb::CancelDecided) -> Result<(OrderId, CancelReason), Refusal> {

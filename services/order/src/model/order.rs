@@ -262,6 +262,8 @@ pub struct Order {
     pub ship_by: Option<Micros>,
     /// Whether contact data is there.
     pub has_contact: bool,
+    /// What people have set in the way of shipping, as fulfilment tells.
+    pub care_blocks: CareBlocks,
     /// Why it was cancelled.
     pub cancel_reason: Option<CancelReason>,
     /// Sum of the refunds due so far, to the shopper, in the order's currency.
@@ -285,6 +287,7 @@ impl Order {
             ship_not_before: None,
             ship_by: None,
             has_contact: false,
+            care_blocks: CareBlocks::default(),
             cancel_reason: None,
             refund_due: 0,
             version: 1,
@@ -367,20 +370,47 @@ impl Order {
         }
     }
 
-    /// What keeps it from being shipped at `now`; nothing while it is not paid.
+    /// What keeps it from being shipped at `now`; nothing while it is not paid, and once nothing is left.
     pub fn ship_blocks(&self, now: Micros) -> Vec<ShipBlock> {
         let Some(paid) = self.pay_time else { return Vec::new() };
+        if self.quantities.iter().all(|line| line.cancelled + line.shipped == line.ordered) {
+            return Vec::new();
+        }
         let terms = &self.placement.ship_terms;
-        let mut blocks = Vec::new();
-        if now < paid.plus(terms.remorse) {
-            blocks.push(ShipBlock::Remorse);
+        let is_set = |block: &ShipBlock| match block {
+            ShipBlock::Remorse => now < paid.plus(terms.remorse),
+            ShipBlock::Fraud => self.care_blocks.fraud,
+            ShipBlock::AddressMissing => !self.has_contact,
+            ShipBlock::Presale => terms.presale_time.is_some_and(|presale| now < presale),
+            ShipBlock::Inspection => self.care_blocks.inspection,
+        };
+        ShipBlock::ALL.iter().copied().filter(is_set).collect()
+    }
+}
+
+/// Blocks that people set and lift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CareBlocks {
+    /// A risk check is open.
+    pub fraud: bool,
+    /// The goods are being inspected.
+    pub inspection: bool,
+}
+
+impl CareBlocks {
+    /// The words for them, as the table has them.
+    pub fn words(self) -> &'static str {
+        match (self.fraud, self.inspection) {
+            (false, false) => "",
+            (true, false) => "FRAUD",
+            (false, true) => "INSPECTION",
+            (true, true) => "FRAUD INSPECTION",
         }
-        if !self.has_contact {
-            blocks.push(ShipBlock::AddressMissing);
-        }
-        if terms.presale_time.is_some_and(|presale| now < presale) {
-            blocks.push(ShipBlock::Presale);
-        }
-        blocks
+    }
+
+    /// The blocks of these words.
+    pub fn parse(words: &str) -> Self {
+        let has = |wanted: &str| words.split(' ').any(|word| word == wanted);
+        CareBlocks { fraud: has("FRAUD"), inspection: has("INSPECTION") }
     }
 }

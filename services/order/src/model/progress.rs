@@ -29,6 +29,13 @@ pub struct LineProgress {
     pub undelivered: i64,
 }
 
+impl LineProgress {
+    /// Whether nothing has happened to it.
+    pub fn is_nothing(&self) -> bool {
+        self.cancelled <= 0 && self.shipped <= 0 && self.delivered <= 0 && self.undelivered <= 0
+    }
+}
+
 /// What happened to units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepKind {

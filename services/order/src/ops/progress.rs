@@ -10,9 +10,9 @@ use kit::errors::{Fault, Refusal};
 
 use crate::events::{self, OrderChange};
 use crate::model::progress::{Arrival, LineProgress, Step, StepKind};
-use crate::model::{CancelReason, Order, OrderState, Refund, RefundReason, RefundState};
+use crate::model::{CancelReason, CareBlocks, Order, OrderState, Refund, RefundReason, RefundState};
 use crate::store::order_progress::{
-    Unsold, order_lines_update, order_note_reason, order_update, orders_to_complete, payment_owe, units_unsell,
+    Unsold, order_lines_update, order_note_blocks, order_note_reason, order_update, orders_to_complete, payment_owe, units_unsell,
 };
 use crate::store::{order_list, payment};
 
@@ -23,6 +23,10 @@ pub async fn advance(
     progress: &[LineProgress],
     return_window: Duration,
 ) -> Result<(), Fault> {
+    // Every order's fulfilment begins like this, and there is nothing to look up for it.
+    if progress.iter().all(LineProgress::is_nothing) {
+        return Ok(());
+    }
     let Some(mut order) = order_list::order_by_id(tx, order_id).await? else {
         return Err(Refusal::not_found("order").into());
     };
@@ -109,6 +113,11 @@ fn action_of(kind: StepKind) -> &'static str {
 /// Notes why fulfilment cancelled units of an order; the units themselves follow.
 pub async fn note_cancel_reason(tx: &mut Tx, order_id: &OrderId, reason: CancelReason) -> Result<(), Fault> {
     order_note_reason(tx, order_id, reason).await
+}
+
+/// Notes what people have set in the way of shipping, or lifted.
+pub async fn note_blocks(tx: &mut Tx, order_id: &OrderId, blocks: CareBlocks) -> Result<(), Fault> {
+    order_note_blocks(tx, order_id, blocks).await
 }
 
 /// Completes orders whose return window has ended, the longest ended first; gives how many.

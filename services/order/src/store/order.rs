@@ -11,7 +11,7 @@ use kit::errors::Fault;
 use super::order_row::{self, PlacementRow, placement_columns};
 use super::{all_written, column, id, micros, word};
 use crate::model::{
-    AftersaleState, CancelReason, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState, Placement,
+    AftersaleState, CancelReason, CareBlocks, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState, Placement,
 };
 
 /// What was agreed for these orders. It never changes, so it may be read without a lock.
@@ -46,6 +46,7 @@ struct StateRow {
     ship_not_before: Option<i64>,
     ship_by: Option<i64>,
     has_contact: bool,
+    care_blocks: String,
     cancel_reason: String,
     refund_due: i64,
     version: i64,
@@ -54,7 +55,7 @@ struct StateRow {
 macro_rules! state_columns {
     () => {
         "o.order_id, o.state, o.payment_state, o.fulfilment_state, o.aftersale_state, o.hold_expire_time, o.pay_time, \
-         o.ship_not_before, o.ship_by, o.has_contact, o.cancel_reason, o.refund_due, o.version "
+         o.ship_not_before, o.ship_by, o.has_contact, o.care_blocks, o.cancel_reason, o.refund_due, o.version "
     };
 }
 
@@ -73,6 +74,7 @@ impl StateRow {
         order.ship_not_before = self.ship_not_before.map(Micros);
         order.ship_by = self.ship_by.map(Micros);
         order.has_contact = self.has_contact;
+        order.care_blocks = CareBlocks::parse(&self.care_blocks);
         order.cancel_reason = match self.cancel_reason.as_str() {
             "" => None,
             reason => Some(word(CancelReason::parse(reason), "orders.cancel_reason")?),

@@ -8,7 +8,7 @@ use kit::errors::Fault;
 
 use super::id;
 use crate::model::refund::RefundShares;
-use crate::model::{CancelReason, Line, LineQuantities, Order};
+use crate::model::{CancelReason, CareBlocks, Line, LineQuantities, Order};
 
 /// Writes an order if nobody changed it since its version was read. What was agreed at placement, and what only
 /// the desk decides, stays as it is.
@@ -167,6 +167,21 @@ pub async fn payment_owe(
 /// Notes why units of an order were cancelled.
 pub async fn order_note_reason(tx: &mut Tx, order_id: &OrderId, reason: CancelReason) -> Result<(), Fault> {
     sql!(tx, execute, "UPDATE orders SET cancel_reason = $1 WHERE order_id = $2", reason.as_str(), order_id)?;
+    Ok(())
+}
+
+/// Notes what people have set in the way of shipping, if that is new.
+pub async fn order_note_blocks(tx: &mut Tx, order_id: &OrderId, blocks: CareBlocks) -> Result<(), Fault> {
+    let now = tx.now();
+    sql!(
+        tx,
+        execute,
+        "UPDATE orders SET care_blocks = $1, version = version + 1, update_time = $2 \
+         WHERE order_id = $3 AND care_blocks <> $1",
+        blocks.words(),
+        now,
+        order_id
+    )?;
     Ok(())
 }
 

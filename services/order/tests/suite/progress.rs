@@ -170,6 +170,29 @@ on_both_engines! {
         world.stop().await;
     }
 
+    async fn blocks_that_people_set_show_on_the_order(t: TestDb) {
+        let world = World::start(t).await;
+        world.stock(10).await;
+        let placed = world.paid("o-1", &[(1, 1)]).await;
+        let mut blocked = entry(&placed, &[Line::default()]);
+        let Some(Content::Fulfillment(fulfillment)) = &mut blocked.content else { panic!("{blocked:?}") };
+        fulfillment.ship_blocks =
+            vec![pb::ShipBlock::Fraud.into(), pb::ShipBlock::Remorse.into(), pb::ShipBlock::Inspection.into()];
+        let before = world.get(&placed.order_id).await;
+        world.t.execute(Apply(blocked)).await.expect("applied");
+        let after = world.get(&placed.order_id).await;
+        assert_ne!(after.etag, before.etag);
+        assert_eq!(
+            after.ship_blocks().collect::<Vec<_>>(),
+            [pb::ShipBlock::Fraud, pb::ShipBlock::AddressMissing, pb::ShipBlock::Inspection]
+        );
+        world.t.execute(Apply(entry(&placed, &[Line::default()]))).await.expect("lifted");
+        assert_eq!(world.get(&placed.order_id).await.ship_blocks().collect::<Vec<_>>(), [pb::ShipBlock::AddressMissing]);
+        // What has shipped is blocked by nothing.
+        world.t.execute(Apply(entry(&placed, &[Line { shipped: 1, ..Line::default() }]))).await.expect("shipped");
+        assert!(world.get(&placed.order_id).await.ship_blocks.is_empty());
+    }
+
     async fn telling_the_same_twice_changes_nothing(t: TestDb) {
         let world = World::start(t).await;
         world.stock(10).await;
