@@ -42,10 +42,6 @@ pub struct Config {
     /// The lanes that carry out placements, payments, cancellations and expiries. More than one only helps
     /// where they touch different allotments.
     pub lane: LaneConfig,
-    /// How long SOLD_OUT may be answered from memory; 0 never does. At most 200, because others give units
-    /// back.
-    pub sold_out_memory_ms: u64,
-
     /// How often the sweepers look for holds that ran out and orders whose return window ended.
     pub sweep_interval_ms: u64,
     /// The most orders that one sweep takes in one transaction.
@@ -84,7 +80,6 @@ impl Default for Config {
             order_lines_max: 50,
             touchpoints_max: 10,
             lane: LaneConfig::default(),
-            sold_out_memory_ms: 200,
             sweep_interval_ms: 500,
             sweep_orders_max: 256,
             page_size: 50,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use contracts::catalog::v1 as catalog;
 use contracts::catalog::v1::catalog_feed_entry::Content;
+use contracts::fulfillment::v1 as fulfillment_pb;
 use contracts::order::v1 as pb;
 use kit::errors::{ErrorReason, Fault};
 use testkit::{TestDb, eventually_async, on_both_engines};
@@ -105,5 +106,48 @@ on_both_engines! {
         let later = partner.orders.place_order(request).await.expect("placed").into_inner();
         assert_eq!((placed.lines[0].title.as_str(), later.lines[0].title.as_str()), ("Teapot", "Kettle"));
         assert_eq!(world.get(&placed.order_id).await.lines[0].title, "Teapot");
+    }
+
+    async fn is_read_from_the_lists_when_the_feed_has_forgotten(t: TestDb) {
+        let world = World::start(t).await;
+        let world = world.again(order::Config::default(), |fakes| {
+            fakes.catalog.publish("partner", entry(Content::Partner(partner_of(1, false))));
+            fakes.catalog.forget();
+            let mut lists = fakes.lists.lock().expect("the lists");
+            lists.partners = vec![partner_of(1, true), partner_of(2, true)];
+            lists.keys = vec![key_of(1, true), key_of(2, true)];
+            lists.products = vec![product()];
+            lists.listings = (1..=4).map(listing).collect();
+        })
+        .await;
+        let known = eventually_async(BOUND, || async {
+            let request = pb::GetAvailabilityRequest { listing_id: listing(4).listing_id };
+            let answer = world.partner(2).allotments.get_availability(request).await;
+            answer.is_err_and(|status| crate::world::reason(&status) == "NO_ALLOTMENT")
+        });
+        assert!(known.await);
+        let allotment = world.allotment(1, 5).await;
+        world.assign(&allotment, 1, 0).await;
+        let placed = world.paid("o-1", &[(1, 2)]).await;
+        // What is published from now on is followed again.
+        world.fakes.catalog.publish("partner", entry(Content::Partner(partner_of(1, false))));
+        assert!(eventually_async(BOUND, || async { price(&world).await.is_none() }).await);
+
+        // The same for fulfilment: what it says of orders is read from its list.
+        let come = crate::progress::entry(&placed, &[crate::progress::Line { shipped: 2, ..Default::default() }]);
+        let Some(fulfillment_pb::fulfillment_feed_entry::Content::Fulfillment(found)) = come.content else {
+            panic!("no fulfilment")
+        };
+        let world = world.again(order::Config::default(), |fakes| {
+            fakes.fulfillment.publish(&placed.order_id, fulfillment_pb::FulfillmentFeedEntry::default());
+            fakes.fulfillment.forget();
+            fakes.lists.lock().expect("the lists").fulfillments = vec![found];
+        })
+        .await;
+        crate::progress::until(&world, &placed.order_id, |order| {
+            order.fulfilment_state() == pb::FulfilmentState::Shipped
+        })
+        .await;
+        world.stop().await;
     }
 }

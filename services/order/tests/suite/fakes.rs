@@ -1,9 +1,13 @@
-//! A catalogue and a fulfilment that are nothing but their feeds and one answer.
+//! A catalogue and a fulfilment that are nothing but their feeds, their lists and one answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contracts::catalog::v1 as catalog;
 use contracts::catalog::v1::catalog_feed_service_server::{CatalogFeedService, CatalogFeedServiceServer};
+use contracts::catalog::v1::listing_service_server::{ListingService, ListingServiceServer};
+use contracts::catalog::v1::partner_service_server::{PartnerService, PartnerServiceServer};
+use contracts::catalog::v1::product_service_server::{ProductService, ProductServiceServer};
 use contracts::common::v1::FeedMeta;
 use contracts::feed::FeedMessage;
 use contracts::fulfillment::v1 as fulfillment;
@@ -13,7 +17,7 @@ use contracts::fulfillment::v1::fulfillment_feed_service_server::{
 use contracts::fulfillment::v1::fulfillment_service_server::{FulfillmentService, FulfillmentServiceServer};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use kit::errors::Refusal;
+use kit::errors::{ErrorReason, Refusal};
 use tokio::sync::watch;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
@@ -22,11 +26,13 @@ use tonic::{Request, Response, Status};
 pub struct FakeFeed<F> {
     entries: Mutex<Vec<F>>,
     length: watch::Sender<usize>,
+    /// Entries up to this position are no longer kept.
+    floor: AtomicUsize,
 }
 
 impl<F: FeedMessage> FakeFeed<F> {
     fn new() -> Arc<Self> {
-        Arc::new(FakeFeed { entries: Mutex::new(Vec::new()), length: watch::Sender::new(0) })
+        Arc::new(FakeFeed { entries: Mutex::new(Vec::new()), length: watch::Sender::new(0), floor: AtomicUsize::new(0) })
     }
 
     /// Publishes an entry about `aggregate_id`.
@@ -41,6 +47,21 @@ impl<F: FeedMessage> FakeFeed<F> {
         });
         entries.push(entry);
         self.length.send_replace(position);
+    }
+
+    /// Forgets everything so far.
+    pub fn forget(&self) {
+        self.floor.store(*self.length.borrow(), Ordering::SeqCst);
+    }
+
+    /// Refuses a cursor that lies before what is kept.
+    fn check(&self, cursor: &str) -> Result<(), Status> {
+        let floor = self.floor.load(Ordering::SeqCst);
+        if cursor.parse().unwrap_or(0) >= floor {
+            return Ok(());
+        }
+        let expired = Refusal::new(ErrorReason::CursorExpired, "No longer kept.");
+        Err(expired.with(store::feed::HEAD_CURSOR, floor).into())
     }
 
     fn after(&self, cursor: &str, limit: usize) -> Vec<F> {
@@ -79,6 +100,8 @@ pub struct Fakes {
     pub asked: Arc<Mutex<Vec<fulfillment::CancelFulfillmentRequest>>>,
     /// On whose behalf it was asked.
     pub principals: Arc<Mutex<Vec<String>>>,
+    /// What the lists say.
+    pub lists: Arc<Mutex<Lists>>,
 }
 
 impl Fakes {
@@ -89,6 +112,7 @@ impl Fakes {
             decision: Arc::new(Mutex::new(Ok(fulfillment::CancelDecision::Cancelled))),
             asked: Arc::default(),
             principals: Arc::default(),
+            lists: Arc::default(),
         }
     }
 
@@ -96,7 +120,10 @@ impl Fakes {
         routes
             .add_service(CatalogFeedServiceServer::new(self.clone()))
             .add_service(FulfillmentFeedServiceServer::new(self.clone()))
-            .add_service(FulfillmentServiceServer::new(self.clone()));
+            .add_service(FulfillmentServiceServer::new(self.clone()))
+            .add_service(PartnerServiceServer::new(self.clone()))
+            .add_service(ProductServiceServer::new(self.clone()))
+            .add_service(ListingServiceServer::new(self.clone()));
     }
 
     /// What CancelFulfillment answers from now on.
@@ -112,6 +139,7 @@ impl CatalogFeedService for Fakes {
         request: Request<catalog::ListCatalogFeedRequest>,
     ) -> Result<Response<catalog::ListCatalogFeedResponse>, Status> {
         let request = request.into_inner();
+        self.catalog.check(&request.cursor)?;
         let entries = self.catalog.after(&request.cursor, request.page_size as usize);
         Ok(Response::new(catalog::ListCatalogFeedResponse { entries, next_cursor: String::new() }))
     }
@@ -134,6 +162,7 @@ impl FulfillmentFeedService for Fakes {
         request: Request<fulfillment::ListFulfillmentFeedRequest>,
     ) -> Result<Response<fulfillment::ListFulfillmentFeedResponse>, Status> {
         let request = request.into_inner();
+        self.fulfillment.check(&request.cursor)?;
         let entries = self.fulfillment.after(&request.cursor, request.page_size as usize);
         Ok(Response::new(fulfillment::ListFulfillmentFeedResponse { entries, next_cursor: String::new() }))
     }
@@ -149,43 +178,151 @@ impl FulfillmentFeedService for Fakes {
     }
 }
 
-macro_rules! never {
-    ($($method:ident: $request:ident => $response:ident;)+) => {
+/// What the lists say, for those who can no longer follow the feeds.
+#[derive(Default)]
+pub struct Lists {
+    pub partners: Vec<catalog::Partner>,
+    pub keys: Vec<catalog::PaymentKey>,
+    pub products: Vec<catalog::Product>,
+    pub listings: Vec<catalog::Listing>,
+    pub fulfillments: Vec<fulfillment::Fulfillment>,
+}
+
+/// A page of one thing each, so that pages are really turned.
+fn page<T: Clone>(all: &[T], page_token: &str) -> (Vec<T>, String) {
+    let at: usize = if page_token.is_empty() { 0 } else { page_token.parse().expect("one of our tokens") };
+    let next = if at + 1 < all.len() { (at + 1).to_string() } else { String::new() };
+    (all.get(at).cloned().into_iter().collect(), next)
+}
+
+/// A service that answers the methods written out, and no other.
+macro_rules! service {
+    ($service:ident of $area:ident { $($written:item)* } never { $($method:ident: $request:ident => $response:ident;)* }) => {
         #[tonic::async_trait]
-        impl FulfillmentService for Fakes {
-            async fn cancel_fulfillment(
-                &self,
-                request: Request<fulfillment::CancelFulfillmentRequest>,
-            ) -> Result<Response<fulfillment::CancelFulfillmentResponse>, Status> {
-                let caller = kit::caller::Caller::of(&request)?;
-                self.principals.lock().expect("nobody panicked with it").push(caller.principal());
-                self.asked.lock().expect("nobody panicked with it").push(request.into_inner());
-                let decision = self.decision.lock().expect("nobody panicked with it").clone()?;
-                Ok(Response::new(fulfillment::CancelFulfillmentResponse { decision: decision.into() }))
-            }
+        impl $service for Fakes {
+            $($written)*
 
             $(
                 async fn $method(
                     &self,
-                    _: Request<fulfillment::$request>,
-                ) -> Result<Response<fulfillment::$response>, Status> {
+                    _: Request<$area::$request>,
+                ) -> Result<Response<$area::$response>, Status> {
                     Err(Status::unimplemented("the order service never calls this"))
                 }
-            )+
+            )*
         }
     };
 }
 
-never! {
-    list_work: ListWorkRequest => ListWorkResponse;
-    get_fulfillment: GetFulfillmentRequest => GetFulfillmentResponse;
-    list_fulfillments: ListFulfillmentsRequest => ListFulfillmentsResponse;
-    add_ship_block: AddShipBlockRequest => AddShipBlockResponse;
-    lift_ship_block: LiftShipBlockRequest => LiftShipBlockResponse;
-    create_shipment: CreateShipmentRequest => CreateShipmentResponse;
-    batch_create_shipments: BatchCreateShipmentsRequest => BatchCreateShipmentsResponse;
-    get_shipment: GetShipmentRequest => GetShipmentResponse;
-    list_shipments: ListShipmentsRequest => ListShipmentsResponse;
-    record_tracking: RecordTrackingRequest => RecordTrackingResponse;
-    batch_record_tracking: BatchRecordTrackingRequest => BatchRecordTrackingResponse;
+service! {
+    FulfillmentService of fulfillment {
+        async fn cancel_fulfillment(
+            &self,
+            request: Request<fulfillment::CancelFulfillmentRequest>,
+        ) -> Result<Response<fulfillment::CancelFulfillmentResponse>, Status> {
+            let caller = kit::caller::Caller::of(&request)?;
+            self.principals.lock().expect("nobody panicked with it").push(caller.principal());
+            self.asked.lock().expect("nobody panicked with it").push(request.into_inner());
+            let decision = self.decision.lock().expect("nobody panicked with it").clone()?;
+            Ok(Response::new(fulfillment::CancelFulfillmentResponse { decision: decision.into() }))
+        }
+
+        async fn list_fulfillments(
+            &self,
+            request: Request<fulfillment::ListFulfillmentsRequest>,
+        ) -> Result<Response<fulfillment::ListFulfillmentsResponse>, Status> {
+            let lists = self.lists.lock().expect("nobody panicked with it");
+            let (fulfillments, next_page_token) = page(&lists.fulfillments, &request.into_inner().page_token);
+            Ok(Response::new(fulfillment::ListFulfillmentsResponse { fulfillments, next_page_token }))
+        }
+    }
+    never {
+        list_work: ListWorkRequest => ListWorkResponse;
+        get_fulfillment: GetFulfillmentRequest => GetFulfillmentResponse;
+        add_ship_block: AddShipBlockRequest => AddShipBlockResponse;
+        lift_ship_block: LiftShipBlockRequest => LiftShipBlockResponse;
+        create_shipment: CreateShipmentRequest => CreateShipmentResponse;
+        batch_create_shipments: BatchCreateShipmentsRequest => BatchCreateShipmentsResponse;
+        get_shipment: GetShipmentRequest => GetShipmentResponse;
+        list_shipments: ListShipmentsRequest => ListShipmentsResponse;
+        record_tracking: RecordTrackingRequest => RecordTrackingResponse;
+        batch_record_tracking: BatchRecordTrackingRequest => BatchRecordTrackingResponse;
+    }
+}
+
+service! {
+    PartnerService of catalog {
+        async fn list_partners(
+            &self,
+            request: Request<catalog::ListPartnersRequest>,
+        ) -> Result<Response<catalog::ListPartnersResponse>, Status> {
+            let lists = self.lists.lock().expect("nobody panicked with it");
+            let (partners, next_page_token) = page(&lists.partners, &request.into_inner().page_token);
+            Ok(Response::new(catalog::ListPartnersResponse { partners, next_page_token }))
+        }
+
+        async fn list_payment_keys(
+            &self,
+            request: Request<catalog::ListPaymentKeysRequest>,
+        ) -> Result<Response<catalog::ListPaymentKeysResponse>, Status> {
+            let request = request.into_inner();
+            let lists = self.lists.lock().expect("nobody panicked with it");
+            let own: Vec<_> = lists.keys.iter().filter(|key| key.partner_id == request.partner_id).cloned().collect();
+            let (payment_keys, next_page_token) = page(&own, &request.page_token);
+            Ok(Response::new(catalog::ListPaymentKeysResponse { payment_keys, next_page_token }))
+        }
+    }
+    never {
+        register_partner: RegisterPartnerRequest => RegisterPartnerResponse;
+        get_partner: GetPartnerRequest => GetPartnerResponse;
+        suspend_partner: SuspendPartnerRequest => SuspendPartnerResponse;
+        resume_partner: ResumePartnerRequest => ResumePartnerResponse;
+        add_payment_key: AddPaymentKeyRequest => AddPaymentKeyResponse;
+        revoke_payment_key: RevokePaymentKeyRequest => RevokePaymentKeyResponse;
+        register_outlet: RegisterOutletRequest => RegisterOutletResponse;
+        list_outlets: ListOutletsRequest => ListOutletsResponse;
+    }
+}
+
+service! {
+    ProductService of catalog {
+        async fn list_products(
+            &self,
+            request: Request<catalog::ListProductsRequest>,
+        ) -> Result<Response<catalog::ListProductsResponse>, Status> {
+            let lists = self.lists.lock().expect("nobody panicked with it");
+            let (products, next_page_token) = page(&lists.products, &request.into_inner().page_token);
+            Ok(Response::new(catalog::ListProductsResponse { products, next_page_token }))
+        }
+    }
+    never {
+        create_product: CreateProductRequest => CreateProductResponse;
+        update_product: UpdateProductRequest => UpdateProductResponse;
+        add_variant: AddVariantRequest => AddVariantResponse;
+        archive_product: ArchiveProductRequest => ArchiveProductResponse;
+        get_product: GetProductRequest => GetProductResponse;
+    }
+}
+
+service! {
+    ListingService of catalog {
+        async fn list_listings(
+            &self,
+            request: Request<catalog::ListListingsRequest>,
+        ) -> Result<Response<catalog::ListListingsResponse>, Status> {
+            let lists = self.lists.lock().expect("nobody panicked with it");
+            let (listings, next_page_token) = page(&lists.listings, &request.into_inner().page_token);
+            Ok(Response::new(catalog::ListListingsResponse { listings, next_page_token }))
+        }
+    }
+    never {
+        propose_listing: ProposeListingRequest => ProposeListingResponse;
+        decide_listing: DecideListingRequest => DecideListingResponse;
+        publish_listing: PublishListingRequest => PublishListingResponse;
+        change_listing_terms: ChangeListingTermsRequest => ChangeListingTermsResponse;
+        pause_listing: PauseListingRequest => PauseListingResponse;
+        resume_listing: ResumeListingRequest => ResumeListingResponse;
+        end_listing: EndListingRequest => EndListingResponse;
+        get_listing: GetListingRequest => GetListingResponse;
+    }
 }

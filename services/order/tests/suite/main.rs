@@ -11,6 +11,7 @@ mod payments;
 mod progress;
 mod quotes;
 mod refusals;
+mod schema;
 mod supply;
 mod tenants;
 mod world;

@@ -101,6 +101,19 @@ impl World {
     }
 
     pub async fn start_with(t: TestDb, config: Config, tasks: bool) -> World {
+        Self::start_beside(t, Fakes::new(), config, tasks).await
+    }
+
+    /// Ends it and starts it again beside the same other services, with background work; something happens to
+    /// them while it is away.
+    pub async fn again(self, config: Config, meanwhile: impl FnOnce(&Fakes)) -> World {
+        let report = self.life.drain(&DrainConfig::quick()).await;
+        assert!(report.is_clean(), "{report:?}");
+        meanwhile(&self.fakes);
+        Self::start_beside(self.t, self.fakes, config, true).await
+    }
+
+    async fn start_beside(t: TestDb, fakes: Fakes, config: Config, tasks: bool) -> World {
         let auth = AuthConfig { max_token_life_s: 400 * 24 * 3_600, ..AuthConfig::default() };
         let life = Lifecycle::new();
         let signer = TokenSigner::new(SigningKey::from_seed(&[7; 32]), &auth, t.clock.clone(), t.ids.clone());
@@ -116,7 +129,6 @@ impl World {
             metrics: Metrics::global(),
             drain: life.token(),
         };
-        let fakes = Fakes::new();
         let mut routes = tonic::service::Routes::builder();
         fakes.add_to(&mut routes);
         let scopes = ["feed.read", "catalog.read", "fulfillment.read", "fulfillment.write"];
