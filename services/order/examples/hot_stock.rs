@@ -104,83 +104,6 @@ async fn main() {
 }
 
 /// Every caller carries out what the next number asks for, one command after the other.
-async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
-        let now = tx.now();
-        sql!(
-            tx,
-            execute,
-            "INSERT INTO partner (partner_id, display_name, state, etag, update_time) VALUES ($1, 'P', 'ACTIVE', 'v1', $2)",
-            world::partner(0),
-            now
-        )?;
-        world::supply(tx, world::allotment(0), self.units).await?;
-        world::offer_insert(tx, world::listing(0), &world::PLAIN).await?;
-        sql!(
-            tx,
-            execute,
-            "INSERT INTO drop_sale (drop_id, allotment_id, display_name, start_time, end_time, total_limit, \
-             per_person_limit, taken, end_reason, version, create_time) VALUES ($1, $2, 'D', $3, $4, $5, 2, 0, '', 1, $3)",
-            world::drop_id(0),
-            world::allotment(0),
-            now,
-            now.plus(Duration::from_secs(86_400)),
-            self.units
-        )?;
-        sql!(
-            tx,
-            execute,
-            "INSERT INTO drop_listing (drop_id, listing_id, taken) VALUES ($1, $2, 0)",
-            world::drop_id(0),
-            world::listing(0)
-        )?;
-        Ok(())
-    }
-}
-
-fn argument(at: usize, default: usize) -> usize {
-    std::env::args().nth(at).and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-#[tokio::main]
-async fn main() {
-    let (orders, callers, lanes) = (argument(1, 14_000), argument(2, 256), argument(3, 1));
-    for engine in [Engine::Sqlite, Engine::Postgres] {
-        let setup = Setup::new().migrations(order::migrations()).config(|config| config.max_connections = 8);
-        let Some(t) = TestDb::open(engine, setup).await else { continue };
-        t.execute(Shop { units: orders as i64 }).await.expect("a shop");
-        let mut config = Config::default();
-        config.lane.lanes = lanes as u32;
-        let desk = Desk::start(&t.db, &config);
-        println!("{}: {orders} orders, {callers} callers, {lanes} lanes", engine.name());
-        // Each caller places and pays in turn, so that both kinds meet in batches from the first moment on.
-        let amount = Money::new(Currency::EUR, world::payable(0, 1));
-        let both = |number| {
-            let place = world::place(number, 0, number, number, &[(0, 1)]);
-            vec![Command::Place(Box::new(place)), world::confirm(number + 1, 0, number, 0, amount)]
-        };
-        run("place and pay", orders, callers, &desk, false, &both).await;
-        let again = |number| vec![Command::Place(Box::new(world::place(number, 0, number, number, &[(0, 1)])))];
-        run("place again", orders, callers, &desk, false, &again).await;
-        let late = |number| {
-            let number = number + orders;
-            vec![Command::Place(Box::new(world::place(number, 0, number, number, &[(0, 1)])))]
-        };
-        run("sold out", orders, callers, &desk, true, &late).await;
-    }
-}
-
-/// Everybody who comes too late is told so.
-async fn timed_refused(orders: usize, callers: usize, desk: &Desk) {
-    run("sold out", orders, callers, desk, true, &|number| {
-        Command::Place(Box::new(world::place(number + orders, 0, number + orders, number + orders, &[(0, 1)])))
-    })
-    .await;
-}
-
-async fn timed(what: &str, orders: usize, callers: usize, desk: &Desk, command: impl Fn(usize) -> Command) {
-    run(what, orders, callers, desk, false, &command).await;
-}
-
 async fn run(
     what: &str,
     orders: usize,
@@ -211,7 +134,7 @@ async fn run(
     let mut times: Vec<Duration> = times.into_iter().flatten().collect();
     times.sort_unstable();
     println!(
-        "  {what:<14} {:>6.2} s  {:>7.0}/s  p50 {:>6.1} ms  p99 {:>6.1} ms",
+        "  {what:<14} {:>6.2} s  {:>7.0} orders/s  each call p50 {:>6.1} ms  p99 {:>6.1} ms",
         took.as_secs_f64(),
         orders as f64 / took.as_secs_f64(),
         times[times.len() / 2].as_secs_f64() * 1_000.0,
