@@ -266,9 +266,15 @@ impl Db {
         migrate::pending(self.inner.shared.clone(), *migrations).await
     }
 
-    /// Whether the database answers; for readiness.
+    /// Whether the database answers; for readiness. It has a connection of its own beside those that are
+    /// configured, so that load alone does not make a server look unready.
     pub async fn ping(&self) -> Result<(), Fault> {
-        self.read(&Caller::system("ping"), Ping).await
+        let caller = Caller::system("ping");
+        let started = self.start(Ping.name(), false);
+        match &self.inner.backend {
+            Backend::Postgres(backend) => backend.ping(started, &caller, Ping).await,
+            Backend::Sqlite(backend) => backend.ping(started, &caller, Ping).await,
+        }
     }
 
     /// Refuses new units as busy, lets those under way end, and closes every connection. May be called

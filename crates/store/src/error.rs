@@ -12,6 +12,10 @@ pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_millis(250);
 pub(crate) const TOO_LATE: &str =
     "the call's time was up before the database came to it; try again";
 
+/// read_only_sql_transaction: the server was made a standby behind the connection's back, or the unit was
+/// begun as one that only reads.
+pub(crate) const READ_ONLY: &str = "25006";
+
 /// What a failed statement means for the unit of work around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -21,8 +25,9 @@ pub enum Class {
     ConnectionLost,
     /// Not done for want of room or time; a later try may succeed.
     Busy,
-    /// The server has a newer idea of a table than the prepared statement; a fresh connection mends it.
-    StalePlan,
+    /// The connection knows an older state of affairs: a prepared statement an older table, or a server
+    /// that was the primary. A fresh connection mends it.
+    Stale,
     /// Anything else: a mistake of ours, or a constraint.
     Other,
 }
@@ -171,7 +176,7 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         match error.class {
             Class::Conflict => Fault::Conflict(error.into()),
-            Class::ConnectionLost | Class::StalePlan => Fault::ConnectionLost(error.into()),
+            Class::ConnectionLost | Class::Stale => Fault::ConnectionLost(error.into()),
             Class::Busy => busy("the database is busy; try again"),
             Class::Other => Fault::Internal(error.into()),
         }
@@ -231,9 +236,10 @@ fn class_of_sqlstate(code: &str, message: &str) -> Class {
         // too_many_connections and the rest of "insufficient resources"
         _ if code.starts_with("53") => Class::Busy,
         _ if code.starts_with("08") => Class::ConnectionLost,
-        "0A000" if message.contains("cached plan") => Class::StalePlan,
+        "0A000" if message.contains("cached plan") => Class::Stale,
         // invalid_sql_statement_name: a pooler lost the prepared statement
-        "26000" => Class::StalePlan,
+        "26000" => Class::Stale,
+        READ_ONLY => Class::Stale,
         _ => Class::Other,
     }
 }

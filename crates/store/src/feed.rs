@@ -45,7 +45,7 @@ pub struct FeedConfig {
     /// Pages that a watcher may be behind before its reading waits for it.
     pub watch_buffer_pages: usize,
     /// Milliseconds after which a watcher looks again although nothing in this process was committed:
-    /// how late the commits of other replicas are seen at most.
+    /// how late the commits of other replicas are seen at most. 0 counts as 1.
     pub watch_poll_ms: u64,
     /// Milliseconds to let commits gather after the first, so that a busy feed is read in pages.
     pub watch_gather_ms: u64,
@@ -62,6 +62,13 @@ impl Default for FeedConfig {
             watch_poll_ms: 250,
             watch_gather_ms: 5,
         }
+    }
+}
+
+impl FeedConfig {
+    /// Without any pause a watcher would do nothing but look.
+    fn watch_poll(&self) -> Duration {
+        millis(self.watch_poll_ms.max(1))
     }
 }
 
@@ -391,4 +398,20 @@ async fn entries(tx: &mut Tx, view: &View, after: i64, limit: i64) -> Result<Vec
 
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_pauses_between_looks_whatever_is_configured() {
+        for (watch_poll_ms, pause) in [(0, 1), (1, 1), (250, 250)] {
+            let config = FeedConfig {
+                watch_poll_ms,
+                ..FeedConfig::default()
+            };
+            assert_eq!(config.watch_poll(), millis(pause));
+        }
+    }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::db::Shared;
 use crate::error::StoreError;
-use crate::postgres::{Purpose, options};
+use crate::postgres::{Purpose, options, quoted};
 use crate::sqlite::open_writer;
 use crate::tx::Engine;
 
@@ -50,7 +51,9 @@ pub const SERVICE_TABLE: &str = "_migrations";
 // that speaks the protocol has.
 const LOCK_TABLE: &str = "CREATE TABLE IF NOT EXISTS _migration_lock (one BIGINT PRIMARY KEY);
     INSERT INTO _migration_lock (one) VALUES (1) ON CONFLICT DO NOTHING";
-const LOCK: &str = "BEGIN; SELECT one FROM _migration_lock WHERE one = 1 FOR UPDATE";
+// However long the other takes: the lock ends with its connection.
+const LOCK: &str =
+    "BEGIN; SET LOCAL lock_timeout = 0; SELECT one FROM _migration_lock WHERE one = 1 FOR UPDATE";
 // Two processes that create the same thing at once may both find it missing; one then fails.
 const CREATE_TRIES: u32 = 5;
 
@@ -65,7 +68,7 @@ pub(crate) async fn run(
             Engine::Postgres => migrate_postgres(&shared, service).await,
             Engine::Sqlite => {
                 let mut connection = open_writer(&shared).await?;
-                let done = apply(&mut connection, Engine::Sqlite, service).await;
+                let done = migrate_sqlite(&mut connection, service).await;
                 connection.close().await.map_err(failed)?;
                 done
             }
@@ -82,20 +85,16 @@ pub(crate) async fn pending(
     shared: Arc<Shared>,
     service: Migrations,
 ) -> Result<Vec<String>, StoreError> {
-    let mut missing = Vec::new();
+    let missing;
     match shared.engine {
         Engine::Postgres => {
             let mut connection = connect(&shared).await?;
-            for (migrator, table) in plan(Engine::Postgres, Some(service)) {
-                missing.extend(lacking(&mut connection, migrator, table).await?);
-            }
+            missing = all_lacking(&mut connection, Engine::Postgres, Some(service)).await;
             connection.close().await.map_err(failed)?;
         }
         Engine::Sqlite => {
             let mut connection = open_writer(&shared).await?;
-            for (migrator, table) in plan(Engine::Sqlite, Some(service)) {
-                missing.extend(lacking(&mut connection, migrator, table).await?);
-            }
+            missing = all_lacking(&mut connection, Engine::Sqlite, Some(service)).await;
             connection.close().await.map_err(failed)?;
         }
     }
@@ -130,11 +129,7 @@ async fn apply<C: Migrate>(
     Ok(())
 }
 
-async fn lacking<C: Migrate>(
-    connection: &mut C,
-    migrator: &Migrator,
-    table: &str,
-) -> Result<Vec<String>, StoreError> {
+async fn lacking<C: Migrate>(connection: &mut C, migrator: &Migrator, table: &str) -> Vec<String> {
     // The table is missing before the first migration.
     let applied = connection
         .list_applied_migrations(table)
@@ -144,9 +139,39 @@ async fn lacking<C: Migrate>(
     let lacking = migrator
         .iter()
         .filter(|migration| !is_applied(migration.version));
-    Ok(lacking
+    lacking
         .map(|migration| format!("{table}: {} {}", migration.version, migration.description))
-        .collect())
+        .collect()
+}
+
+async fn all_lacking<C: Migrate>(
+    connection: &mut C,
+    engine: Engine,
+    service: Option<Migrations>,
+) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (migrator, table) in plan(engine, service) {
+        missing.extend(lacking(connection, migrator, table).await);
+    }
+    missing
+}
+
+/// SQLite has no lock that outlives a transaction, so another process may apply a migration between our
+/// look at what is lacking and our turn. Ours then fails, and goes on from what is there now; each round
+/// lacks less than the one before.
+async fn migrate_sqlite(
+    connection: &mut SqliteConnection,
+    service: Option<Migrations>,
+) -> Result<(), StoreError> {
+    let mut before = all_lacking(connection, Engine::Sqlite, service).await.len();
+    loop {
+        let done = apply(connection, Engine::Sqlite, service).await;
+        let left = all_lacking(connection, Engine::Sqlite, service).await.len();
+        if done.is_ok() || left >= before {
+            return done;
+        }
+        before = left;
+    }
 }
 
 async fn migrate_postgres(shared: &Shared, service: Option<Migrations>) -> Result<(), StoreError> {
@@ -186,8 +211,7 @@ async fn prepare(connection: &mut PgConnection, schema: Option<&str>) -> Result<
 
 async fn create(connection: &mut PgConnection, schema: Option<&str>) -> Result<(), StoreError> {
     if let Some(schema) = schema {
-        // The name was checked when the database was opened: lower-case letters, digits, underscores.
-        let text = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+        let text = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
         connection
             .execute(sqlx::AssertSqlSafe(text))
             .await

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::db::{Point, Shared, Started, TimeSource, invalid};
-use crate::error::{Class, StoreError, TOO_LATE, busy, lost, unknown};
+use crate::error::{Class, READ_ONLY, StoreError, TOO_LATE, busy, lost, unknown};
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
 
@@ -32,10 +32,17 @@ const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 // Sent together with BEGIN, so that it costs no round trip of its own.
 const NOW: &str = "; SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 
-/// A pool of connections to PostgreSQL.
+/// A server, and the connections to it.
 pub struct PgBackend {
-    pool: PgPool,
     shared: Arc<Shared>,
+    units: Connections,
+    // Its own, so that whether the database answers is not asked behind everybody who waits for it.
+    pings: Connections,
+}
+
+/// A pool, and how many may wait for it.
+struct Connections {
+    pool: PgPool,
     slots: Arc<Semaphore>,
 }
 
@@ -71,20 +78,12 @@ enum Run<T> {
 
 impl PgBackend {
     pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let config = &shared.config;
-        let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections)
-            .acquire_timeout(config.acquire_timeout())
-            .max_lifetime(Duration::from_secs(config.connection_life_s))
-            .idle_timeout(Duration::from_secs(config.connection_idle_s))
-            // BEGIN finds out as well, and costs nothing extra.
-            .test_before_acquire(false)
-            .connect_lazy_with(options(&shared, Purpose::Units)?);
-        let slots = Arc::new(Semaphore::new(config.queue_max.min(Semaphore::MAX_PERMITS)));
+        let units = Connections::open(&shared, shared.config.max_connections)?;
+        let pings = Connections::open(&shared, 1)?;
         Ok(PgBackend {
-            pool,
             shared,
-            slots,
+            units,
+            pings,
         })
     }
 
@@ -94,14 +93,34 @@ impl PgBackend {
         caller: &Caller,
         operation: O,
     ) -> Result<O::Output, Fault> {
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+        self.run_on(&self.units, started, caller, operation).await
+    }
+
+    /// The same on the connection kept for that.
+    pub(crate) async fn ping<O: Operation>(
+        &self,
+        started: Started,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        self.run_on(&self.pings, started, caller, operation).await
+    }
+
+    async fn run_on<O: Operation>(
+        &self,
+        connections: &Connections,
+        started: Started,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        let Ok(slot) = connections.slots.clone().try_acquire_owned() else {
             let answer = Err(busy(
                 "too many units of work wait for the database; try again",
             ));
             return self.shared.ended(&started, 0, answer);
         };
         let unit = Unit {
-            pool: self.pool.clone(),
+            pool: connections.pool.clone(),
             shared: self.shared.clone(),
             caller: Arc::new(caller.clone()),
             started,
@@ -123,7 +142,29 @@ impl PgBackend {
     }
 
     pub(crate) async fn close(&self) {
-        let all = u32::try_from(self.shared.config.queue_max).unwrap_or(u32::MAX);
+        for connections in [&self.units, &self.pings] {
+            connections.close(&self.shared).await;
+        }
+    }
+}
+
+impl Connections {
+    fn open(shared: &Shared, max: u32) -> Result<Self, StoreError> {
+        let config = &shared.config;
+        let pool = PgPoolOptions::new()
+            .max_connections(max)
+            .acquire_timeout(config.acquire_timeout())
+            .max_lifetime(Duration::from_secs(config.connection_life_s))
+            .idle_timeout(Duration::from_secs(config.connection_idle_s))
+            // BEGIN finds out as well, and costs nothing extra.
+            .test_before_acquire(false)
+            .connect_lazy_with(options(shared, Purpose::Units)?);
+        let slots = Arc::new(Semaphore::new(config.queue_max.min(Semaphore::MAX_PERMITS)));
+        Ok(Connections { pool, slots })
+    }
+
+    async fn close(&self, shared: &Shared) {
+        let all = u32::try_from(shared.config.queue_max).unwrap_or(u32::MAX);
         if let Ok(slots) = self.slots.acquire_many(all).await {
             self.slots.close();
             drop(slots);
@@ -157,7 +198,8 @@ impl Unit {
                     in_doubt = true;
                     // If it did take effect, readers of the feed should look.
                     self.shared.published();
-                    error.into()
+                    // Whatever it was: only another run of the keyed unit can tell.
+                    Fault::ConnectionLost(error.into())
                 }
             };
             let again = matches!(fault, Fault::Conflict(_) | Fault::ConnectionLost(_));
@@ -204,9 +246,12 @@ impl Unit {
             self.shared.scope(name, self.caller.clone(), now, write),
         );
         // A panic drops out of the operation only; the connection below it is closed with `tx`.
-        let performed = AssertUnwindSafe(perform(operation, &mut tx))
-            .catch_unwind()
-            .await;
+        let work = AssertUnwindSafe(perform(operation, &mut tx)).catch_unwind();
+        // The connection is closed with `tx`: nobody knows what state it is in.
+        let Ok(performed) = tokio::time::timeout(self.limit(), work).await else {
+            return Run::NotDone(busy("the database did not answer in time; try again"));
+        };
+        let performed = performed.map(|done| done.map_err(|fault| misplaced(fault, write)));
         let Conn::Postgres(mut unit) = tx.conn else {
             return Run::NotDone(Fault::internal(
                 "a PostgreSQL unit came back from another engine",
@@ -214,11 +259,11 @@ impl Unit {
         };
         match performed {
             Ok(Ok((output, published))) => self.commit(unit, output, published).await,
-            // The connection is gone, or wants replacing; if it is for a stale plan, then so do those
-            // that idle in the pool.
+            // The connection is gone, or wants replacing; if it is stale, then so are those that idle in
+            // the pool.
             Ok(Err(Fault::ConnectionLost(error))) => {
                 let error_of_store = error.downcast_ref::<StoreError>();
-                if error_of_store.is_some_and(|error| error.class() == Class::StalePlan) {
+                if error_of_store.is_some_and(|error| error.class() == Class::Stale) {
                     while let Some(mut idle) = self.pool.try_acquire() {
                         idle.close_on_drop();
                     }
@@ -226,7 +271,9 @@ impl Unit {
                 Run::NotDone(Fault::ConnectionLost(error))
             }
             Ok(Err(fault)) => {
-                unit.clean = unit.connection().execute("ROLLBACK").await.is_ok();
+                let answer = unit.connection().execute("ROLLBACK");
+                let answer = tokio::time::timeout(self.limit(), answer).await;
+                unit.clean = matches!(answer, Ok(Ok(_)));
                 Run::NotDone(fault)
             }
             Err(_) => Run::NotDone(Fault::internal(format!("operation {name} panicked"))),
@@ -240,7 +287,11 @@ impl Unit {
         if self.shared.strikes(Point::BeforeCommit, operation) {
             return Run::NotDone(lost("before COMMIT").into());
         }
-        let answer = unit.connection().execute("COMMIT").await;
+        let answer = unit.connection().execute("COMMIT");
+        let answer = match tokio::time::timeout(self.limit(), answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        };
         if write && self.shared.strikes(Point::AfterCommit, operation) {
             return Run::InDoubt(lost("COMMIT"));
         }
@@ -254,23 +305,30 @@ impl Unit {
             }
             Err(error) => {
                 let error = StoreError::from_sqlx("COMMIT", &error);
-                match error.class() {
-                    Class::ConnectionLost if write => Run::InDoubt(error),
-                    _ => Run::NotDone(error.into()),
+                if write && !refuses_commit(error.code()) {
+                    Run::InDoubt(error)
+                } else {
+                    Run::NotDone(error.into())
                 }
             }
         }
     }
 
+    /// The server's own limits do not help when the server, or the way to it, went without a word.
+    fn limit(&self) -> Duration {
+        Duration::from_millis(self.shared.config.unit_timeout_ms)
+    }
+
     /// Opens a transaction and reads the time. A connection that died in the pool is replaced here,
-    /// where nothing has been done yet.
+    /// where nothing has been done yet; that there is no connecting to the server is another matter.
     async fn begin(&self, left: Option<Duration>) -> Result<(PgUnit, Micros), StoreError> {
         if left == Some(Duration::ZERO) {
             return Err(StoreError::refused("BEGIN", TOO_LATE).with_class(Class::Busy));
         }
         let mut tries = self.shared.config.max_connections;
         loop {
-            match self.begin_once(left).await {
+            let connection = self.pool.acquire().await.map_err(begin_failed)?;
+            match self.begin_on(connection, left).await {
                 Err(error) if error.class() == Class::ConnectionLost && tries > 0 => tries -= 1,
                 begun => return begun,
             }
@@ -296,9 +354,11 @@ impl Unit {
         text
     }
 
-    async fn begin_once(&self, left: Option<Duration>) -> Result<(PgUnit, Micros), StoreError> {
-        let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);
-        let connection = self.pool.acquire().await.map_err(failed)?;
+    async fn begin_on(
+        &self,
+        connection: PoolConnection<Postgres>,
+        left: Option<Duration>,
+    ) -> Result<(PgUnit, Micros), StoreError> {
         // Asked again, because waiting for the connection took some of it.
         let left = left.and_then(|_| Scope::remaining(&*self.shared.around.clock));
         if left == Some(Duration::ZERO) {
@@ -310,16 +370,42 @@ impl Unit {
             clean: false,
         };
         // Made of constants and a number.
-        let rows = sqlx::raw_sql(AssertSqlSafe(text.as_str()))
-            .fetch_all(unit.connection())
+        let rows = sqlx::raw_sql(AssertSqlSafe(text.as_str())).fetch_all(unit.connection());
+        let rows = tokio::time::timeout(self.shared.config.acquire_timeout(), rows)
             .await
-            .map_err(failed)?;
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .map_err(begin_failed)?;
         let now = match (self.shared.around.time, rows.first()) {
             (TimeSource::Injected, _) => self.shared.around.clock.now(),
-            (TimeSource::Database, Some(row)) => Micros(row.try_get(0).map_err(failed)?),
-            (TimeSource::Database, None) => return Err(failed(sqlx::Error::RowNotFound)),
+            (TimeSource::Database, Some(row)) => Micros(row.try_get(0).map_err(begin_failed)?),
+            (TimeSource::Database, None) => return Err(begin_failed(sqlx::Error::RowNotFound)),
         };
         Ok((unit, now))
+    }
+}
+
+fn begin_failed(error: sqlx::Error) -> StoreError {
+    StoreError::from_sqlx("BEGIN", &error)
+}
+
+/// Whether this answer to COMMIT proves that nothing was done: a conflict, or a deferred constraint. Any
+/// other may have come after the effect.
+fn refuses_commit(code: &str) -> bool {
+    matches!(code, "40001" | "40P01") || code.starts_with("23")
+}
+
+/// A unit that may only read and wrote is our mistake, which no other connection mends.
+fn misplaced(fault: Fault, write: bool) -> Fault {
+    match fault {
+        Fault::ConnectionLost(error)
+            if !write
+                && error
+                    .downcast_ref::<StoreError>()
+                    .is_some_and(|error| error.code() == READ_ONLY) =>
+        {
+            Fault::Internal(error)
+        }
+        fault => fault,
     }
 }
 
@@ -328,6 +414,12 @@ impl Unit {
 pub(crate) enum Purpose {
     Units,
     Migration,
+}
+
+/// The name of a schema as it is written in SQL. It was checked when the database was opened: lower-case
+/// letters, digits, underscores.
+pub(crate) fn quoted(schema: &str) -> String {
+    format!("\"{schema}\"")
 }
 
 /// How to connect. The limits travel with the connection request and cost no round trip.
@@ -339,7 +431,8 @@ pub(crate) fn options(shared: &Shared, purpose: Purpose) -> Result<PgConnectOpti
         .statement_cache_capacity(config.statement_cache_size)
         .disable_statement_logging();
     let options = match &config.schema {
-        Some(schema) => options.options([("search_path", schema)]),
+        // In quotes, for names that are words of SQL as well.
+        Some(schema) => options.options([("search_path", quoted(schema))]),
         None => options,
     };
     // A migration may take as long as it takes, but waits for locks no longer than anybody.

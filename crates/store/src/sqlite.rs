@@ -32,8 +32,43 @@ const OLDEST_VERSION: (u32, u32, u32) = (3, 51, 3);
 pub struct SqliteBackend {
     shared: Arc<Shared>,
     writer: Writer,
-    readers: SqlitePool,
+    readers: Readers,
+    // Its own, so that whether the database answers is not asked behind everybody who reads.
+    pings: Readers,
+}
+
+/// A pool of connections that only read, and how many may wait for it.
+struct Readers {
+    pool: SqlitePool,
     slots: Arc<Semaphore>,
+}
+
+impl Readers {
+    fn open(shared: &Shared, max: u32) -> Self {
+        let config = &shared.config;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(max)
+            .acquire_timeout(config.acquire_timeout())
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(
+                base_options(shared)
+                    .read_only(true)
+                    .pragma("query_only", "ON"),
+            );
+        let slots = Arc::new(Semaphore::new(config.queue_max.min(Semaphore::MAX_PERMITS)));
+        Readers { pool, slots }
+    }
+
+    async fn close(&self, shared: &Shared) {
+        let all = u32::try_from(shared.config.queue_max).unwrap_or(u32::MAX);
+        if let Ok(slots) = self.slots.acquire_many(all).await {
+            self.slots.close();
+            drop(slots);
+        }
+        self.pool.close().await;
+    }
 }
 
 /// A connection while a unit of work has it.
@@ -78,25 +113,14 @@ impl SqliteUnit {
 impl SqliteBackend {
     pub(crate) async fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
         let connection = open_writer(&shared).await?;
-        let config = &shared.config;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(config.reader_connections)
-            .acquire_timeout(config.acquire_timeout())
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_lazy_with(
-                base_options(&shared)
-                    .read_only(true)
-                    .pragma("query_only", "ON"),
-            );
-        let slots = Arc::new(Semaphore::new(config.queue_max.min(Semaphore::MAX_PERMITS)));
+        let readers = Readers::open(&shared, shared.config.reader_connections);
+        let pings = Readers::open(&shared, 1);
         let writer = Writer::start(shared.clone(), connection);
         Ok(SqliteBackend {
             shared,
             writer,
             readers,
-            slots,
+            pings,
         })
     }
 
@@ -117,14 +141,35 @@ impl SqliteBackend {
         caller: &Caller,
         operation: O,
     ) -> Result<O::Output, Fault> {
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+        self.read_on(&self.readers, started, caller, operation)
+            .await
+    }
+
+    /// The same on the connection kept for that.
+    pub(crate) async fn ping<O: Operation>(
+        &self,
+        started: Started,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        self.read_on(&self.pings, started, caller, operation).await
+    }
+
+    async fn read_on<O: Operation>(
+        &self,
+        readers: &Readers,
+        started: Started,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<O::Output, Fault> {
+        let Ok(slot) = readers.slots.clone().try_acquire_owned() else {
             let answer = Err(busy(
                 "too many units of work wait for the database; try again",
             ));
             return self.shared.ended(&started, 0, answer);
         };
         let (readers, shared, caller) = (
-            self.readers.clone(),
+            readers.pool.clone(),
             self.shared.clone(),
             Arc::new(caller.clone()),
         );
@@ -143,13 +188,10 @@ impl SqliteBackend {
     }
 
     pub(crate) async fn close(&self) {
-        let all = u32::try_from(self.shared.config.queue_max).unwrap_or(u32::MAX);
-        if let Ok(slots) = self.slots.acquire_many(all).await {
-            self.slots.close();
-            drop(slots);
-        }
         // Readers first: the last connection to close folds the write-ahead log into the file.
-        self.readers.close().await;
+        for readers in [&self.readers, &self.pings] {
+            readers.close(&self.shared).await;
+        }
         self.writer.close().await;
     }
 }

@@ -218,6 +218,6 @@ impl Tx {
 fn must_rerun(class: Class) -> bool {
     matches!(
         class,
-        Class::Conflict | Class::ConnectionLost | Class::StalePlan
+        Class::Conflict | Class::ConnectionLost | Class::Stale
     )
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 // How the simple protocol says it.
 const COMMIT: &[u8] = b"COMMIT\0";
 
-/// Where to cut the next connection that says COMMIT.
+/// Where to cut the next connection that says a word, which is COMMIT unless told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Before the server has heard it.
@@ -20,12 +20,20 @@ pub enum Cut {
     OnServer,
     /// After the server has answered, before the client has heard that.
     BeforeClient,
+    /// Not at all: the connection stays open, but from here on nothing passes.
+    Silent,
+}
+
+/// A cut, and the word it waits for.
+struct Waiting {
+    word: Vec<u8>,
+    cut: Cut,
 }
 
 /// Passes everything through, until told to cut.
 pub struct Proxy {
     port: u16,
-    cuts: Arc<Mutex<Vec<Cut>>>,
+    cuts: Arc<Mutex<Vec<Waiting>>>,
     task: JoinHandle<()>,
 }
 
@@ -58,10 +66,17 @@ impl Proxy {
 
     /// Cuts the next connection that says COMMIT; several wait in line.
     pub fn cut_next(&self, cut: Cut) {
+        self.cut_at(COMMIT, cut);
+    }
+
+    /// The same at another word. A statement's text passes only when it is prepared, once on each
+    /// connection.
+    pub fn cut_at(&self, word: &[u8], cut: Cut) {
+        let word = word.to_owned();
         self.cuts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(cut);
+            .push(Waiting { word, cut });
     }
 
     /// How many cuts still wait.
@@ -79,7 +94,11 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, socket: PathBuf, cuts: Arc<Mutex<Vec<Cut>>>) -> io::Result<()> {
+async fn pass(
+    client: TcpStream,
+    socket: PathBuf,
+    cuts: Arc<Mutex<Vec<Waiting>>>,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     let server = UnixStream::connect(socket).await?;
     let (mut from_client, mut to_client) = client.into_split();
@@ -100,6 +119,11 @@ async fn pass(client: TcpStream, socket: PathBuf, cuts: Arc<Mutex<Vec<Cut>>>) ->
                         // That it answered is enough; nobody will hear what.
                         return from_server.read(&mut answered).await.map(drop);
                     }
+                    Some(Cut::Silent) => {
+                        // Until the client has had enough.
+                        while from_client.read(&mut asked).await? > 0 {}
+                        return Ok(());
+                    }
                     None => to_server.write_all(said).await?,
                 }
             }
@@ -114,14 +138,12 @@ async fn pass(client: TcpStream, socket: PathBuf, cuts: Arc<Mutex<Vec<Cut>>>) ->
     }
 }
 
-fn next_cut(said: &[u8], cuts: &Mutex<Vec<Cut>>) -> Option<Cut> {
-    if !said.windows(COMMIT.len()).any(|window| window == COMMIT) {
-        return None;
-    }
+fn next_cut(said: &[u8], cuts: &Mutex<Vec<Waiting>>) -> Option<Cut> {
     let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
-    if cuts.is_empty() {
-        None
+    let says = |word: &[u8]| said.windows(word.len()).any(|window| window == word);
+    if cuts.first().is_some_and(|next| says(&next.word)) {
+        Some(cuts.remove(0).cut)
     } else {
-        Some(cuts.remove(0))
+        None
     }
 }

@@ -18,9 +18,10 @@ pub struct DbConfig {
     /// PostgreSQL: the schema of this service, so that several may share a database. Created when the
     /// database is migrated. None: the role's own search path.
     pub schema: Option<String>,
-    /// PostgreSQL: connections of this process.
+    /// PostgreSQL: connections of this process for units of work. One more is kept for [`crate::Db::ping`], so
+    /// count with one above this for each process.
     pub max_connections: u32,
-    /// SQLite: read-only connections beside the one writer.
+    /// SQLite: read-only connections beside the one writer, and beside the one kept for [`crate::Db::ping`].
     pub reader_connections: u32,
     /// How long a unit waits for a connection before it is refused as busy.
     pub acquire_timeout_ms: u64,
@@ -42,7 +43,8 @@ pub struct DbConfig {
     pub queue_max: usize,
     /// SQLite: units that share one COMMIT.
     pub group_max: usize,
-    /// SQLite: how long one unit may hold the writer.
+    /// How long the work of one unit may take: on SQLite it holds the writer, on PostgreSQL a connection. A
+    /// COMMIT that PostgreSQL has not answered after as long counts as lost.
     pub unit_timeout_ms: u64,
     /// Runs of one unit, the first included, before a conflict or a lost connection is given up.
     pub attempts_max: u32,

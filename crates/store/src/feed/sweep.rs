@@ -151,38 +151,35 @@ impl Sweeper {
         }
     }
 
-    /// Takes away everything that is too old, in bounded units.
+    /// Takes away everything that is too old, in bounded units. What stops one of the two sweeps does not
+    /// stop the other.
     pub async fn sweep(&self, caller: &Caller, drain: &CancellationToken) -> Result<(), Fault> {
         let rows_max = i64::from(self.config.sweep_rows_max.max(1));
+        let feed = || SweepFeed {
+            keep: DAY * self.config.feed_keep_days,
+            rows_max,
+        };
+        let keys = || SweepKeys {
+            keep: DAY * self.config.keys_keep_days,
+            rows_max,
+        };
+        let feed = self.until_done(caller, drain, feed).await;
+        let keys = self.until_done(caller, drain, keys).await;
+        if let (Err(fault), Err(_)) = (&keys, &feed) {
+            // Only one of them can be the answer.
+            tracing::warn!(error = %fault.chain(), "sweeping idempotency keys failed as well");
+        }
+        feed.and(keys)
+    }
+
+    async fn until_done<O: Operation<Output = u64>>(
+        &self,
+        caller: &Caller,
+        drain: &CancellationToken,
+        unit: impl Fn() -> O,
+    ) -> Result<(), Fault> {
         let full = u64::from(self.config.sweep_rows_max.max(1));
-        let feed_keep = DAY * self.config.feed_keep_days;
-        while !drain.is_cancelled()
-            && self
-                .db
-                .execute(
-                    caller,
-                    SweepFeed {
-                        keep: feed_keep,
-                        rows_max,
-                    },
-                )
-                .await?
-                >= full
-        {}
-        let keys_keep = DAY * self.config.keys_keep_days;
-        while !drain.is_cancelled()
-            && self
-                .db
-                .execute(
-                    caller,
-                    SweepKeys {
-                        keep: keys_keep,
-                        rows_max,
-                    },
-                )
-                .await?
-                >= full
-        {}
+        while !drain.is_cancelled() && self.db.execute(caller, unit()).await? >= full {}
         Ok(())
     }
 }

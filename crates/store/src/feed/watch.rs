@@ -155,10 +155,10 @@ impl Follower {
     /// Until something was committed here, or may have been elsewhere.
     async fn wait(&mut self) {
         let config = &self.reader.config;
-        let changed = tokio::time::timeout(millis(config.watch_poll_ms), self.commits.changed());
+        let changed = tokio::time::timeout(config.watch_poll(), self.commits.changed());
         match changed.await {
             Ok(Ok(())) => tokio::time::sleep(millis(config.watch_gather_ms)).await,
-            Ok(Err(_)) => tokio::time::sleep(millis(config.watch_poll_ms)).await,
+            Ok(Err(_)) => tokio::time::sleep(config.watch_poll()).await,
             Err(_) => {}
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::*;
-use testkit::{TestDb, on_both_engines};
+use testkit::{TestDb, on_both_engines, op};
 
 on_both_engines! {
     setup: patient();
@@ -110,6 +110,19 @@ on_both_engines! {
         assert_eq!(count(&t.db, "idempotency").await, 1);
         let again = create(&t.db, "bob", "young", "young", 1).await.expect("replayed");
         assert_eq!(again.display_name, "ann");
+    }
+
+    async fn a_feed_that_cannot_be_swept_does_not_keep_the_keys(t: TestDb) {
+        t.db.execute(&system(), Ddl::Things).await.expect("a table");
+        create(&t.db, "ann", "old", "old", 1).await.expect("created");
+        t.clock.advance(Duration::from_secs(8 * 24 * 3_600));
+        t.db.execute(&system(), op("broken", |tx| Box::pin(async move {
+            sql!(tx, execute, "DELETE FROM feed_head WHERE scope <> 'audit'")?;
+            Ok(())
+        }))).await.expect("broken");
+        let sweeper = Sweeper::new(t.db.clone(), SweepConfig::default());
+        sweeper.sweep(&system(), &CancellationToken::new()).await.expect_err("no head");
+        assert_eq!(count(&t.db, "idempotency").await, 0);
     }
 
     async fn a_replay_is_audited_as_one(t: TestDb) {

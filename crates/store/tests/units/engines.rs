@@ -1,14 +1,20 @@
 //! How the engines are set up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kit::clock::Clock;
+use kit::caller::Caller;
+use kit::clock::{Clock, SystemClock};
 use kit::errors::Fault;
+use kit::ids::SystemIds;
 use kit::scope::Scope;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor};
 use store::{Db, DbConfig, Engine, sql};
 use testkit::{Setup, TestDb, op};
 
-use crate::schema::{Put, limited, setup};
+use crate::schema::{Gate, Put, limited, setup};
 
 #[test]
 fn sqlite_is_durable_and_strict_about_keys() {
@@ -153,6 +159,170 @@ fn postgres_timeouts_are_busy_and_leave_nothing() {
         assert!(matches!(t.execute(slow).await, Err(Fault::Busy { .. })));
         assert!(crate::schema::effects(&t).await.is_empty());
     });
+}
+
+#[test]
+fn postgres_schemas_may_be_named_as_words_of_sql() {
+    testkit::run(Engine::Postgres, Setup::new(), |t| async move {
+        let db = t
+            .reopen_with(|config| config.schema = Some("order".into()))
+            .await;
+        db.migrate(&crate::schema::MIGRATIONS)
+            .await
+            .expect("migrated");
+        db.execute(&t.caller(), Put::new("a")).await.expect("put");
+        let there = op("there", |tx| {
+            Box::pin(
+                async move { Ok(sql!(tx, one(i64,), "SELECT COUNT(*) FROM \"order\".effect")?.0) },
+            )
+        });
+        assert_eq!(t.read(there).await.expect("read"), 1);
+        db.close().await;
+    });
+}
+
+#[test]
+fn postgres_connections_to_what_became_a_standby_are_replaced() {
+    let setup = limited(|config| {
+        config.max_connections = 1;
+        config.attempts_max = 2;
+    });
+    testkit::run(Engine::Postgres, setup, |t| async move {
+        let backend = || {
+            op("backend", |tx| {
+                Box::pin(async move {
+                    Ok(sql!(tx, one(i64,), "SELECT CAST(pg_backend_pid() AS BIGINT)")?.0)
+                })
+            })
+        };
+        let demoted = op("demoted", |tx| {
+            Box::pin(async move {
+                sql!(tx, execute, "SET default_transaction_read_only = on")?;
+                Ok(())
+            })
+        });
+        t.execute(demoted).await.expect("demoted");
+        t.execute(Put::new("a"))
+            .await
+            .expect("on another connection");
+        // To write where only reading was asked for is a mistake, and no reason to leave the connection.
+        let before = t.read(backend()).await.expect("read");
+        let answer = t.read(Put::new("b")).await;
+        assert!(matches!(answer, Err(Fault::Internal(_))), "{answer:?}");
+        assert_eq!(t.read(backend()).await.expect("read"), before);
+    });
+}
+
+/// Makes the database answer COMMIT with this error, once if it is for `once`.
+async fn refuse_commits(t: &TestDb, code: &str, once: bool) {
+    let options: PgConnectOptions = t.config().url.parse().expect("a URL");
+    let mut connection = options.connect().await.expect("a connection");
+    // A sequence remembers what a transaction that is rolled back forgets.
+    let text = format!(
+        "CREATE SEQUENCE IF NOT EXISTS refused;
+         CREATE OR REPLACE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+         BEGIN
+             IF nextval('refused') = 1 OR NOT {once} THEN
+                 RAISE EXCEPTION 'no' USING ERRCODE = '{code}';
+             END IF;
+             RETURN NULL;
+         END $$;
+         DROP TRIGGER IF EXISTS refuse ON effect;
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON effect
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+    );
+    let made = connection.execute(sqlx::AssertSqlSafe(text)).await;
+    made.expect("a trigger");
+    connection.close().await.expect("closed");
+}
+
+#[test]
+fn postgres_commits_that_fail_are_in_doubt_unless_that_says_no() {
+    let setup = limited(|config| config.attempts_max = 2);
+    testkit::run(Engine::Postgres, setup, |t| async move {
+        // disk_full: Busy if a statement says it.
+        refuse_commits(&t, "53100", true).await;
+        t.execute(Put::new("a")).await.expect("the second run");
+        refuse_commits(&t, "53100", false).await;
+        let answer = t.execute(Put::new("b")).await;
+        assert!(matches!(answer, Err(Fault::Unknown { .. })), "{answer:?}");
+        refuse_commits(&t, "23514", false).await;
+        let answer = t.execute(Put::new("b")).await;
+        assert!(matches!(answer, Err(Fault::Internal(_))), "{answer:?}");
+        refuse_commits(&t, "40001", false).await;
+        let answer = t.execute(Put::new("b")).await;
+        assert!(matches!(answer, Err(Fault::Conflict(_))), "{answer:?}");
+        assert_eq!(crate::schema::effects(&t).await, ["a"]);
+    });
+}
+
+#[test]
+fn postgres_is_called_once_for_each_run() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let config = DbConfig {
+            max_connections: 8,
+            attempts_max: 2,
+            backoff_ms: 1,
+            ..DbConfig::at(format!(
+                "postgres://me@127.0.0.1:{port}/none?sslmode=disable"
+            ))
+        };
+        let clock = SystemClock::shared();
+        let db = Db::open(&config, "test", clock.clone(), SystemIds::shared(clock))
+            .await
+            .expect("open");
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let hang_up = kit::spawn("hang-up", async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let answer = db.execute(&Caller::system("test"), Put::new("a")).await;
+        assert!(
+            matches!(answer, Err(Fault::ConnectionLost(_))),
+            "{answer:?}"
+        );
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+        hang_up.abort();
+    });
+}
+
+testkit::on_both_engines! {
+    setup: limited(|config| {
+        config.max_connections = 1;
+        config.reader_connections = 1;
+        config.queue_max = 1;
+    });
+
+    async fn load_does_not_keep_a_ping_waiting(t: TestDb) {
+        let gate = Gate::new();
+        let slow = {
+            let (db, caller, gate) = (t.db.clone(), t.caller(), gate.clone());
+            kit::spawn("slow", async move {
+                let slow = op("slow", move |_| {
+                    let gate = gate.clone();
+                    Box::pin(async move {
+                        gate.pass().await;
+                        Ok(())
+                    })
+                });
+                db.read(&caller, slow).await
+            })
+        };
+        gate.reached().await;
+        assert!(matches!(t.read(op("more", |_| Box::pin(async { Ok(()) }))).await, Err(Fault::Busy { .. })));
+        t.ping().await.expect("an answer");
+        gate.open(1);
+        slow.await.expect("ended").expect("done");
+        t.close().await;
+        assert!(matches!(t.ping().await, Err(Fault::Busy { .. })));
+    }
 }
 
 async fn deadlocking(t: &TestDb, first: &'static str, second: &'static str) -> Result<(), Fault> {

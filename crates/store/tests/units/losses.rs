@@ -173,6 +173,57 @@ fn a_network_that_keeps_failing_is_unknown() {
     });
 }
 
+/// The socket stays open, so that nothing but a limit of ours ends the waiting.
+#[test]
+fn a_server_that_falls_silent_is_not_waited_for() {
+    run(async {
+        let limits = |config: &mut DbConfig| {
+            config.attempts_max = 2;
+            config.unit_timeout_ms = 300;
+            config.acquire_timeout_ms = 2_000;
+        };
+        let Some(remote) = Remote::start(Settings::default(), limits).await else {
+            return;
+        };
+        let caller = Caller::system("test");
+        let hush = || {
+            op("hush", |tx| {
+                Box::pin(async move {
+                    sql!(
+                        tx,
+                        execute,
+                        "INSERT INTO effect (id, amount) VALUES ('hush', 1)"
+                    )?;
+                    Ok(())
+                })
+            })
+        };
+        remote.proxy.cut_at(b"'hush'", Cut::Silent);
+        let answer = within(remote.db.execute(&caller, hush())).await;
+        assert!(matches!(answer, Err(Fault::Busy { .. })), "{answer:?}");
+        remote.proxy.cut_at(b"BEGIN ISOLATION", Cut::Silent);
+        let answer = within(remote.put("begin")).await;
+        assert!(matches!(answer, Err(Fault::Busy { .. })), "{answer:?}");
+        assert!(effects(&remote.db).await.is_empty());
+        // COMMIT: in doubt, so the keyed unit runs again.
+        remote.proxy.cut_next(Cut::Silent);
+        assert_eq!(within(remote.put("a")).await.expect("done"), "a");
+        remote.proxy.cut_next(Cut::Silent);
+        remote.proxy.cut_next(Cut::Silent);
+        let answer = within(remote.put("b")).await;
+        assert!(matches!(answer, Err(Fault::Unknown { .. })), "{answer:?}");
+        assert_eq!(remote.proxy.cuts_left(), 0);
+        assert_eq!(effects(&remote.db).await, ["a"]);
+        remote.db.close().await;
+    });
+}
+
+async fn within<T>(answer: impl Future<Output = T>) -> T {
+    tokio::time::timeout(BOUND, answer)
+        .await
+        .expect("an answer in time")
+}
+
 /// The worst moment: the connection is gone and COMMIT still runs, so that nobody else can see yet what
 /// it will turn out to have done. A rerun that only looked would find nothing; one that claims its key
 /// waits.

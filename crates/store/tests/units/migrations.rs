@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, SqlSafeStr};
 use store::{Engine, Migrations};
 use testkit::{Setup, TestDb, on_both_engines};
 
@@ -99,21 +100,21 @@ fn what_is_wrong_is_named() {
 
 on_both_engines! {
     async fn several_at_once_migrate_once(t: TestDb) {
-        // On SQLite the processes would wait for the file; here one handle asks several times.
-        let handles = if t.engine() == Engine::Postgres {
-            vec![t.reopen().await, t.reopen().await, t.reopen().await]
-        } else {
-            vec![t.db.clone()]
-        };
-        let runs = handles.iter().map(|db| async move {
-            let db = db.clone();
-            kit::spawn("migrating", async move { db.migrate(&MIGRATIONS).await }).await.expect("ended")
-        });
-        for done in futures::future::join_all(runs).await {
-            done.expect("migrated");
+        // Handles of their own, as processes have them. The first migration takes long enough for all to
+        // have seen that it is lacking.
+        let slow = "CREATE TABLE a AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) \
+                    SELECT i FROM n";
+        let texts = [(1, "a", slow), (2, "b", "CREATE TABLE b (id TEXT)"), (3, "c", "CREATE TABLE c (id TEXT)")];
+        let slow = migrations(&texts, &texts);
+        let mut runs = Vec::new();
+        for _ in 0..4 {
+            let db = t.reopen().await;
+            runs.push(kit::spawn("migrating", async move { db.migrate(&slow).await }));
         }
-        t.execute(Put::new("a")).await.expect("put");
-        assert_eq!(effects(&t).await, ["a"]);
+        for done in futures::future::join_all(runs).await {
+            done.expect("ended").expect("migrated");
+        }
+        assert_eq!(t.pending(&slow).await.expect("pending"), Vec::<String>::new());
     }
 
     async fn pending_ones_are_named(t: TestDb) {
@@ -139,6 +140,34 @@ on_both_engines! {
         let mended = [(1, "a", text), (2, "b", "CREATE TABLE b (id TEXT NOT NULL PRIMARY KEY)")];
         t.migrate(&migrations(&mended, &mended)).await.expect("mended");
     }
+}
+
+#[test]
+fn who_migrates_is_waited_for_longer_than_for_any_lock() {
+    let setup = setup().config(|config| config.lock_timeout_ms = 50);
+    testkit::run(Engine::Postgres, setup, |t| async move {
+        let options: PgConnectOptions = t.config().url.parse().expect("a URL");
+        let mut other = options.connect().await.expect("a connection");
+        t.migrate(&MIGRATIONS).await.expect("nothing to do");
+        let lock = "BEGIN; SELECT one FROM _migration_lock FOR UPDATE";
+        other.execute(lock).await.expect("the lock");
+        let db = t.db.clone();
+        let waits = kit::spawn("migrating", async move { db.migrate(&MIGRATIONS).await });
+        let mut looks = options.connect().await.expect("a connection");
+        loop {
+            let text = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
+                        AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - INTERVAL '200 ms'";
+            if looks.fetch_optional(text).await.expect("seen").is_some() {
+                break;
+            }
+            assert!(!waits.is_finished(), "it gave up");
+        }
+        other.execute("COMMIT").await.expect("let go");
+        waits.await.expect("ended").expect("migrated");
+        for connection in [other, looks] {
+            connection.close().await.expect("closed");
+        }
+    });
 }
 
 on_both_engines! {
