@@ -99,7 +99,7 @@ impl Default for Config {
             outlets_per_room_max: 200,
             brand_rules_max: 50,
             items_per_room_max: 200,
-            listings_per_room_max: 20_000,
+            listings_per_room_max: 10_000,
             schedule_max_h: 24,
             viewer_token_life_s: 3_600,
             open_questions_per_viewer_max: 20,

@@ -4,18 +4,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::store::Tx;
-use ::store::consumer::{Consume, FeedSource, Pages};
+use ::store::consumer::{Consume, Consumer, FeedSource, Pages};
+use ::store::{Db, Operation, Tx};
 use contracts::catalog::v1 as pb;
 use contracts::catalog::v1::catalog_feed_service_client::CatalogFeedServiceClient;
+use contracts::catalog::v1::listing_service_client::ListingServiceClient;
+use contracts::catalog::v1::partner_service_client::PartnerServiceClient;
+use contracts::catalog::v1::product_service_client::ProductServiceClient;
 use contracts::common::v1 as common;
 use contracts::id::{OutletId, PartnerId, ProductId};
 use futures::{Stream, StreamExt};
+use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 use kit::wire::Wire;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::model::{Listing, ListingState, Place, PurchaseMode};
 use crate::store::mirror::{MirroredProduct, listing_put, outlet_put, partner_put, product_put};
 
@@ -205,6 +211,70 @@ impl<F> Stream for Heard<F> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.applied.notify_one();
         self.pages.poll_next_unpin(cx)
+    }
+}
+
+/// The name under which the place in the catalogue's feed is kept.
+pub const CONSUMER: &str = "catalog-feed";
+
+/// Follows the catalogue's feed into `db` until `drain`. `applied` hears when entries may have been applied.
+pub async fn follow(db: Db, catalog: Wire, config: Arc<Config>, applied: Arc<Notify>, drain: CancellationToken) {
+    let source = CatalogFeed::new(catalog.clone(), applied);
+    let into = db.clone();
+    let page_size = i32::try_from(config.bootstrap_page_size).unwrap_or(i32::MAX);
+    Consumer::new(db, CONSUMER, source, CatalogMirror, config.catalog_feed.clone())
+        .on_expired(move |_cursor| bootstrap(catalog.clone(), into.clone(), page_size))
+        .run(drain)
+        .await;
+}
+
+/// Reads one of the catalogue's lists to its end, page by page, each page into one unit of work.
+macro_rules! read_list {
+    ($into:ident, $page_size:ident, $client:expr, $list:ident, $request:ident, $items:ident, $news:ident) => {{
+        let mut client = $client;
+        let mut page_token = String::new();
+        loop {
+            let request = pb::$request { page_size: $page_size, page_token, ..Default::default() };
+            let answer = client.$list(request).await.map_err(|status| Fault::from_status(&status))?.into_inner();
+            let news = answer.$items.iter().map($news).collect::<Result<Vec<News>, Refusal>>()?;
+            $into.execute(&Caller::system(CONSUMER), Refill { news }).await?;
+            if answer.next_page_token.is_empty() {
+                break;
+            }
+            page_token = answer.next_page_token;
+        }
+    }};
+}
+
+/// Reads everything anew, when the feed no longer tells it.
+async fn bootstrap(catalog: Wire, into: Db, page_size: i32) -> Result<(), Fault> {
+    let partners = || PartnerServiceClient::new(catalog.clone());
+    read_list!(into, page_size, partners(), list_partners, ListPartnersRequest, partners, partner_news);
+    read_list!(into, page_size, partners(), list_outlets, ListOutletsRequest, outlets, outlet_news);
+    let products = ProductServiceClient::new(catalog.clone());
+    read_list!(into, page_size, products, list_products, ListProductsRequest, products, product_news);
+    let listings = ListingServiceClient::new(catalog);
+    read_list!(into, page_size, listings, list_listings, ListListingsRequest, listings, listing_news);
+    Ok(())
+}
+
+/// A page of the catalogue's lists.
+struct Refill {
+    news: Vec<News>,
+}
+
+impl Operation for Refill {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "catalog.refill"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        for news in &self.news {
+            news.apply(tx).await?;
+        }
+        Ok(())
     }
 }
 

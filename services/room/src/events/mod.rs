@@ -11,6 +11,9 @@ use contracts::room::v1::room_feed_entry::Content;
 use crate::model::{Eyes, Host, Item, Question, Room};
 use crate::rpc::render;
 
+/// The feed's name, which binds its cursors.
+pub const FEED: &str = "room";
+
 fn entry(kind: &'static str, aggregate: impl Into<String>, content: Content) -> NewEntry {
     NewEntry::new(kind, aggregate, &pb::RoomFeedEntry { meta: None, content: Some(content) })
 }
