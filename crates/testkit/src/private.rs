@@ -130,10 +130,14 @@ impl PrivatePostgres {
     /// `kill -9`: connections break, and what was not acknowledged may be lost.
     pub fn kill(&mut self) {
         if let Some(pid) = self.pid() {
-            // The children would notice, but only when they next wait for something.
+            // Stopped, it has no more children while they are counted.
+            signal("-STOP", &pid);
             let children = children_of(&pid);
-            kill_hard(&pid);
-            children.iter().for_each(|child| kill_hard(child));
+            signal("-KILL", &pid);
+            // The children would notice, but only when they next wait for something; and while one of them
+            // lives, its memory keeps the next server from starting.
+            children.iter().for_each(|child| signal("-KILL", child));
+            eventually(START_BOUND, || !children.iter().any(|child| lives(child)));
         }
         self.dismiss("killed");
     }
@@ -254,9 +258,17 @@ fn children_of(pid: &str) -> Vec<String> {
     listed.split_whitespace().map(str::to_owned).collect()
 }
 
-fn kill_hard(pid: &str) {
+fn signal(signal: &str, pid: &str) {
     let _ = Command::new("kill")
-        .args(["-9", pid])
+        .args([signal, pid])
         .stderr(Stdio::null())
         .status();
+}
+
+/// Whether it is there, and not only its exit code for somebody to fetch.
+fn lives(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which may hold anything.
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
