@@ -1,5 +1,6 @@
 //! What fulfilment tells, through its feed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::fulfillment::v1 as fulfillment;
@@ -274,6 +275,45 @@ on_both_engines! {
                 assert_eq!(due, back.0);
             }
             assert_eq!(back, (payable, amount.partner_discount.expect("discounts").minor_units));
+        }
+    }
+
+    async fn cancels_beside_sales_lose_no_unit(t: TestDb) {
+        let world = Arc::new(World::start(t).await);
+        let allotments = world.stock(400).await;
+        let mut shops = Vec::new();
+        for shop in 0..6 {
+            let world = world.clone();
+            shops.push(kit::spawn("shop", async move {
+                let mut placed = Vec::new();
+                for number in 0..10 {
+                    // Lines in either order, so that only sorted locks keep everybody from waiting crosswise.
+                    let lines = if (shop + number) % 2 == 0 { [(1, 2), (2, 1)] } else { [(2, 1), (1, 2)] };
+                    placed.push(world.paid(&format!("o-{shop}-{number}"), &lines).await);
+                    if let Some(earlier) = placed.get(number / 2) {
+                        let cancelled = Line { cancelled: 1, ..Line::default() };
+                        let apply = Apply(entry(earlier, &[cancelled, cancelled]));
+                        world.t.execute(apply).await.expect("applied in the end");
+                    }
+                }
+                placed
+            }));
+        }
+        let (mut sold, mut orders) = ([0, 0], Vec::new());
+        for shop in shops {
+            orders.extend(shop.await.expect("no panic"));
+        }
+        for placed in orders {
+            for line in &world.get(&placed.order_id).await.lines {
+                let counted = line.quantities.expect("counters");
+                let variant = usize::from(line.listing_id != crate::world::listing_id(1).to_string());
+                sold[variant] += counted.ordered - counted.cancelled;
+            }
+        }
+        for (allotment_id, sold) in allotments.iter().zip(sold) {
+            let stock = world.get_allotment(allotment_id).await;
+            assert_eq!((stock.sold, stock.held, stock.available), (sold, 0, 400 - sold));
+            assert_eq!(stock.listings.iter().map(|listing| listing.taken).sum::<i64>(), sold);
         }
     }
 }
