@@ -17,12 +17,22 @@ use crate::rpc::render;
 pub use contracts::order::v1::OrderChange;
 
 fn entry(kind: &'static str, aggregate_id: impl Into<String>, content: Content) -> NewEntry {
-    NewEntry::new(kind, aggregate_id, &pb::OrderFeedEntry { meta: None, content: Some(content) })
+    NewEntry::new(
+        kind,
+        aggregate_id,
+        &pb::OrderFeedEntry {
+            meta: None,
+            content: Some(content),
+        },
+    )
 }
 
 /// An order changed at `now`; this is the order after it.
 pub fn order_changed(change: OrderChange, order: &Order, now: Micros) -> NewEntry {
-    let content = pb::OrderChanged { change: change.into(), order: Some(render::order(order, now)) };
+    let content = pb::OrderChanged {
+        change: change.into(),
+        order: Some(render::order(order, now)),
+    };
     entry("order", *order.order_id(), Content::OrderChanged(content))
         .partner(order.placement.partner_id)
         .etag(order.etag())
@@ -30,17 +40,31 @@ pub fn order_changed(change: OrderChange, order: &Order, now: Micros) -> NewEntr
 
 /// A payment was recorded.
 pub fn payment(payment: &Payment) -> NewEntry {
-    entry("payment", payment.payment_id, Content::Payment(render::payment(payment))).partner(payment.partner_id)
+    entry(
+        "payment",
+        payment.payment_id,
+        Content::Payment(render::payment(payment)),
+    )
+    .partner(payment.partner_id)
 }
 
 /// A refund was authorised or changed.
 pub fn refund(refund: &Refund) -> NewEntry {
-    entry("refund", refund.refund_id, Content::Refund(render::refund(refund)))
-        .partner(refund.partner_id)
-        .etag(refund.etag())
+    entry(
+        "refund",
+        refund.refund_id,
+        Content::Refund(render::refund(refund)),
+    )
+    .partner(refund.partner_id)
+    .etag(refund.etag())
 }
 
 /// An allotment's movement or listing set changed. No partner sees it.
 pub fn stock_changed(stock: &Stock) -> NewEntry {
-    entry("stock", stock.allotment_id, Content::StockChanged(render::stock_changed(stock))).etag(stock.etag())
+    entry(
+        "stock",
+        stock.allotment_id,
+        Content::StockChanged(render::stock_changed(stock)),
+    )
+    .etag(stock.etag())
 }

@@ -89,7 +89,14 @@ pub struct Deps {
 
 /// Puts the service together. Nothing is waited for.
 pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
-    let Deps { db, clock, ids, lifecycle, catalog, fulfillment } = deps;
+    let Deps {
+        db,
+        clock,
+        ids,
+        lifecycle,
+        catalog,
+        fulfillment,
+    } = deps;
     let drain = lifecycle.token();
     let sealer = QuoteSealer::new(&config, &*ids).map_err(Fault::internal)?;
     let desk = Desk::start(&db, &config);
@@ -99,10 +106,19 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let (consumer, sweep) = (config.consumer.clone(), config.sweep.clone());
     let completion = tasks::Completion::new(db.clone(), &config);
     let expiry = Expiry::new(db.clone(), desk.clone(), &config);
-    let made = Made { desk, ids, sealer, keys, fulfillment: fulfillment.clone(), drain: drain.clone() };
+    let made = Made {
+        desk,
+        ids,
+        sealer,
+        keys,
+        fulfillment: fulfillment.clone(),
+        drain: drain.clone(),
+    };
     let api = Api::new(db.clone(), config, made);
-    let follow_catalog = follow::catalog(db.clone(), catalog, mirror, consumer.clone(), drain.clone());
-    let follow_fulfillment = follow::fulfillment(db.clone(), fulfillment, progress, consumer, drain.clone());
+    let follow_catalog =
+        follow::catalog(db.clone(), catalog, mirror, consumer.clone(), drain.clone());
+    let follow_fulfillment =
+        follow::fulfillment(db.clone(), fulfillment, progress, consumer, drain.clone());
     let sweeper = ::store::feed::Sweeper::new(db.clone(), sweep);
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
         .task("catalog-feed", follow_catalog)

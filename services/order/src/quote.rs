@@ -99,7 +99,11 @@ impl Sealed {
                 subdivision_code: self.subdivision_code.clone(),
             },
             currency,
-            lines: self.lines.iter().map(|line| line.quoted(currency)).collect::<Option<_>>()?,
+            lines: self
+                .lines
+                .iter()
+                .map(|line| line.quoted(currency))
+                .collect::<Option<_>>()?,
             expire_time: Micros(self.expire_time),
         })
     }
@@ -129,7 +133,11 @@ impl SealedLine {
             listing_id: self.listing_id.parse().ok()?,
             quantity: self.quantity,
             terms_version: self.terms_version,
-            unit_price: Price::new(Money::new(currency, self.unit_minor_units), self.per_quantity).ok()?,
+            unit_price: Price::new(
+                Money::new(currency, self.unit_minor_units),
+                self.per_quantity,
+            )
+            .ok()?,
             amount: LineAmount {
                 price: self.price,
                 retailer_discount: self.retailer_discount,
@@ -184,12 +192,18 @@ impl QuoteSealer {
 
     /// The quote in a token that this service wrote, if it was for anybody or for this shopper.
     pub fn open(&self, token: &str, shopper_ref: &str) -> Result<Quote, Refusal> {
-        let opened = self.read(token).and_then(|sealed| Some((sealed.quote()?, sealed.shopper_ref)));
+        let opened = self
+            .read(token)
+            .and_then(|sealed| Some((sealed.quote()?, sealed.shopper_ref)));
         let (quote, quoted_for) = opened.ok_or_else(|| {
-            bad_quote("The quote_token is not one that this service gave out; ask for another quote.")
+            bad_quote(
+                "The quote_token is not one that this service gave out; ask for another quote.",
+            )
         })?;
         if !quoted_for.is_empty() && quoted_for != shopper_ref {
-            return Err(bad_quote("The quote_token was given out for another shopper; ask for another quote."));
+            return Err(bad_quote(
+                "The quote_token was given out for another shopper; ask for another quote.",
+            ));
         }
         Ok(quote)
     }
@@ -223,7 +237,9 @@ fn key(secret: &[u8]) -> hmac::Key {
 
 fn checked_key(field: &str, secret: &str) -> Result<hmac::Key, String> {
     if secret.len() < SECRET_BYTES_MIN {
-        return Err(format!("order.{field} must have at least {SECRET_BYTES_MIN} characters"));
+        return Err(format!(
+            "order.{field} must have at least {SECRET_BYTES_MIN} characters"
+        ));
     }
     Ok(key(secret.as_bytes()))
 }
@@ -256,7 +272,10 @@ mod tests {
     fn quote() -> Quote {
         Quote {
             partner_id: PartnerId::from_uuid(1),
-            destination: Destination { region_code: "FR".into(), subdivision_code: String::new() },
+            destination: Destination {
+                region_code: "FR".into(),
+                subdivision_code: String::new(),
+            },
             currency: Currency::EUR,
             expire_time: Micros(7),
             lines: vec![QuoteLine {
@@ -264,7 +283,12 @@ mod tests {
                 quantity: 3,
                 terms_version: 4,
                 unit_price: Price::new(Money::new(Currency::EUR, 330), 1).expect("a price"),
-                amount: LineAmount { price: 990, payable: 990, commission: 9, ..LineAmount::default() },
+                amount: LineAmount {
+                    price: 990,
+                    payable: 990,
+                    commission: 9,
+                    ..LineAmount::default()
+                },
             }],
         }
     }
@@ -287,12 +311,18 @@ mod tests {
         let sealer = sealer(OLD, "");
         let token = sealer.seal(&quote(), "ann");
         assert_eq!(sealer.open(&token, "ann"), Ok(quote()));
-        assert_eq!(sealer.open(&token, "bob").expect_err("another").reason, ErrorReason::BadQuote);
+        assert_eq!(
+            sealer.open(&token, "bob").expect_err("another").reason,
+            ErrorReason::BadQuote
+        );
     }
 
     #[test]
     fn a_short_secret_is_refused_and_none_is_made_up() {
-        let config = Config { quote_secret: "short".into(), ..Config::default() };
+        let config = Config {
+            quote_secret: "short".into(),
+            ..Config::default()
+        };
         let ids = SeededIds::new(1, Arc::new(ManualClock::default()));
         assert!(QuoteSealer::new(&config, &ids).is_err());
         let (one, other) = (

@@ -65,13 +65,21 @@ pub fn unverified(token: &str) -> Result<Unverified, Refusal> {
         .split_once('.')
         .and_then(|(header, _)| URL_SAFE_NO_PAD.decode(header).ok())
         .and_then(|json| serde_json::from_slice(&json).ok())
-        .ok_or_else(|| bad("The statement is no compact JWS; send header.payload.signature in base64url."))?;
+        .ok_or_else(|| {
+            bad("The statement is no compact JWS; send header.payload.signature in base64url.")
+        })?;
     if header.typ.as_deref() != Some(STATEMENT_TYPE) {
-        return Err(bad("The statement's header must have typ \"vitrine-payment+jwt\"."));
+        return Err(bad(
+            "The statement's header must have typ \"vitrine-payment+jwt\".",
+        ));
     }
     match header.kid {
-        Some(kid) if (1..=64).contains(&kid.chars().count()) && !kid.contains('\0') => Ok(Unverified { kid }),
-        _ => Err(bad("The statement's header must name the key it is signed with in kid, 1 to 64 characters.")),
+        Some(kid) if (1..=64).contains(&kid.chars().count()) && !kid.contains('\0') => {
+            Ok(Unverified { kid })
+        }
+        _ => Err(bad(
+            "The statement's header must name the key it is signed with in kid, 1 to 64 characters.",
+        )),
     }
 }
 
@@ -100,7 +108,10 @@ fn read(payload: &[u8]) -> Result<Statement, Refusal> {
         }
         _ => return Err(bad("The statement's kind must be CHARGE.")),
     }
-    let order_id = claims.order_id.parse().map_err(|_| bad("The statement's order_id is no order id."))?;
+    let order_id = claims
+        .order_id
+        .parse()
+        .map_err(|_| bad("The statement's order_id is no order id."))?;
     let currency: Currency = claims
         .currency_code
         .parse()
@@ -109,24 +120,35 @@ fn read(payload: &[u8]) -> Result<Statement, Refusal> {
         return Err(bad("The statement's minor_units must not be negative."));
     }
     if !(0..=PAID_AT_MAX_S).contains(&claims.paid_at) {
-        return Err(bad("The statement's paid_at must be in seconds since 1970 UTC."));
+        return Err(bad(
+            "The statement's paid_at must be in seconds since 1970 UTC.",
+        ));
     }
     Ok(Statement {
         order_id,
         payment_reference: claims.payment_reference,
-        amount: Money { currency, minor_units: claims.minor_units },
+        amount: Money {
+            currency,
+            minor_units: claims.minor_units,
+        },
         pay_time: Micros::from_seconds(claims.paid_at),
     })
 }
 
 impl Statement {
     /// Refuses a statement that is not about what the call names.
-    pub fn must_be_about(&self, order_id: &OrderId, payment_reference: &str) -> Result<(), Refusal> {
+    pub fn must_be_about(
+        &self,
+        order_id: &OrderId,
+        payment_reference: &str,
+    ) -> Result<(), Refusal> {
         if self.order_id != *order_id {
             return Err(bad("The statement is about another order than order_id."));
         }
         if self.payment_reference != payment_reference {
-            return Err(bad("The statement is about another payment than payment_reference."));
+            return Err(bad(
+                "The statement is about another payment than payment_reference.",
+            ));
         }
         Ok(())
     }
@@ -168,9 +190,20 @@ mod tests {
         let statement = read(claims().to_string().as_bytes()).expect("good claims");
         assert_eq!(statement.amount.minor_units, 4_990);
         assert_eq!(statement.pay_time, Micros::from_seconds(1_790_000_000));
-        assert_eq!(statement.must_be_about(&OrderId::from_uuid(7), "p-1"), Ok(()));
-        assert!(statement.must_be_about(&OrderId::from_uuid(8), "p-1").is_err());
-        assert!(statement.must_be_about(&OrderId::from_uuid(7), "p-2").is_err());
+        assert_eq!(
+            statement.must_be_about(&OrderId::from_uuid(7), "p-1"),
+            Ok(())
+        );
+        assert!(
+            statement
+                .must_be_about(&OrderId::from_uuid(8), "p-1")
+                .is_err()
+        );
+        assert!(
+            statement
+                .must_be_about(&OrderId::from_uuid(7), "p-2")
+                .is_err()
+        );
         assert!(with("more", "is welcome".into()).is_ok());
     }
 
@@ -191,7 +224,10 @@ mod tests {
             let refusal = with(name, value).expect_err(name);
             assert_eq!(refusal.reason, ErrorReason::BadStatement, "{name}");
         }
-        assert_eq!(with("kind", "DEPOSIT".into()).expect_err("later").reason, ErrorReason::NotOffered);
+        assert_eq!(
+            with("kind", "DEPOSIT".into()).expect_err("later").reason,
+            ErrorReason::NotOffered
+        );
     }
 
     #[test]

@@ -25,7 +25,9 @@ impl Completion {
             db,
             caller: Caller::system("complete-orders"),
             interval: config.sweep_interval(),
-            orders_max: i64::try_from(config.sweep_orders_max).unwrap_or(i64::MAX).max(1),
+            orders_max: i64::try_from(config.sweep_orders_max)
+                .unwrap_or(i64::MAX)
+                .max(1),
         }
     }
 
@@ -46,7 +48,14 @@ impl Completion {
     async fn turn(&self, drain: &CancellationToken) -> Result<(), Fault> {
         // Nearly always there is nothing to do, and looking takes no writer.
         while !drain.is_cancelled() && self.db.read(&self.caller, AnyToComplete).await? {
-            self.db.execute(&self.caller, CompleteOrders { orders_max: self.orders_max }).await?;
+            self.db
+                .execute(
+                    &self.caller,
+                    CompleteOrders {
+                        orders_max: self.orders_max,
+                    },
+                )
+                .await?;
         }
         Ok(())
     }

@@ -35,7 +35,9 @@ impl CatalogMirror {
 impl Consume<pb::CatalogFeedEntry> for CatalogMirror {
     async fn apply(&self, tx: &mut Tx, entry: &pb::CatalogFeedEntry) -> Result<(), Fault> {
         match &entry.content {
-            Some(Content::Partner(partner)) => mirrors::partner_put(tx, &self::partner(partner)?).await,
+            Some(Content::Partner(partner)) => {
+                mirrors::partner_put(tx, &self::partner(partner)?).await
+            }
             Some(Content::PaymentKey(key)) => {
                 let key = payment_key(key)?;
                 mirrors::payment_key_put(tx, &key).await?;
@@ -68,7 +70,9 @@ fn partner(partner: &pb::Partner) -> Result<MirroredPartner, Refusal> {
         pb::PartnerState::Suspended => PartnerState::Suspended,
         pb::PartnerState::Active | pb::PartnerState::Unspecified => PartnerState::Active,
     };
-    let update_time = v.opt_time("update_time", &partner.update_time).unwrap_or(Micros(0));
+    let update_time = v
+        .opt_time("update_time", &partner.update_time)
+        .unwrap_or(Micros(0));
     v.finish()?;
     Ok(MirroredPartner {
         partner_id: there(partner_id)?,
@@ -94,16 +98,25 @@ fn payment_key(key: &pb::PaymentKey) -> Result<MirroredKey, Refusal> {
     })
 }
 
-fn product(product: &pb::Product) -> Result<(contracts::id::ProductId, Vec<MirroredVariant>), Refusal> {
+fn product(
+    product: &pb::Product,
+) -> Result<(contracts::id::ProductId, Vec<MirroredVariant>), Refusal> {
     let mut v = Violations::new();
     let product_id = v.id("product_id", &product.product_id);
     let mut variants = Vec::with_capacity(product.variants.len());
     for (index, variant) in product.variants.iter().enumerate() {
         let mut v = v.nested(format_args!("variants[{index}]"));
         let unit = unit(&mut v, variant.unit);
-        let Some(variant_id) = v.id("variant_id", &variant.variant_id) else { continue };
+        let Some(variant_id) = v.id("variant_id", &variant.variant_id) else {
+            continue;
+        };
         let quantity_step = variant.quantity_step.max(1);
-        variants.push(MirroredVariant { variant_id, sku: variant.sku.clone(), unit, quantity_step });
+        variants.push(MirroredVariant {
+            variant_id,
+            sku: variant.sku.clone(),
+            unit,
+            quantity_step,
+        });
     }
     v.finish()?;
     Ok((there(product_id)?, variants))
@@ -117,23 +130,30 @@ fn listing(listing: &pb::Listing, ship_within: Duration) -> Result<(Listing, Mic
     let product_id = v.id("product_id", &listing.product_id);
     let state = listing_state(v.enumeration("state", listing.state));
     let terms_version = v.range("terms_version", listing.terms_version, 1..=i64::MAX);
-    let update_time = v.opt_time("update_time", &listing.update_time).unwrap_or(Micros(0));
+    let update_time = v
+        .opt_time("update_time", &listing.update_time)
+        .unwrap_or(Micros(0));
     let no_variant = pb::Variant::default();
-    let variant = v.required("variant", &listing.variant).unwrap_or(&no_variant);
+    let variant = v
+        .required("variant", &listing.variant)
+        .unwrap_or(&no_variant);
     let unit = unit(&mut v.nested("variant"), variant.unit);
     let no_terms = pb::ListingTerms::default();
     let terms = v.required("terms", &listing.terms).unwrap_or(&no_terms);
     let mut inside = v.nested("terms");
     let pricing = pricing(&mut inside, terms);
     let window = inside.window("sale_window", &terms.sale_window);
-    let purchase_mode = match inside.opt_enumeration::<common::PurchaseMode>("purchase_mode", terms.purchase_mode) {
+    let purchase_mode = match inside
+        .opt_enumeration::<common::PurchaseMode>("purchase_mode", terms.purchase_mode)
+    {
         Some(common::PurchaseMode::Redirect) => PurchaseMode::Redirect,
         _ => PurchaseMode::InApp,
     };
     let remorse = length(&mut inside, "remorse_period", &terms.remorse_period);
     let own_ship_within = length(&mut inside, "ship_within", &terms.ship_within);
     let ship_not_before = inside.opt_time("ship_not_before", &terms.ship_not_before);
-    let per_shopper_limit = inside.range("per_shopper_limit", terms.per_shopper_limit, 0..=i64::MAX);
+    let per_shopper_limit =
+        inside.range("per_shopper_limit", terms.per_shopper_limit, 0..=i64::MAX);
     drop(inside);
     v.finish()?;
     let listing = Listing {
@@ -181,7 +201,10 @@ fn pricing(v: &mut Violations, terms: &pb::ListingTerms) -> Option<Pricing> {
     let mut points = |field: &str, number: i32| v.range(field, number, 0..=10_000);
     Some(Pricing {
         price,
-        retailer_discount_basis_points: points("retailer_discount_basis_points", terms.retailer_discount_basis_points),
+        retailer_discount_basis_points: points(
+            "retailer_discount_basis_points",
+            terms.retailer_discount_basis_points,
+        ),
         shipping: shipping.map_or(0, |shipping| shipping.minor_units),
         tax_basis_points: points("tax_basis_points", terms.tax_basis_points),
         tax_included: terms.tax_included,
@@ -208,7 +231,11 @@ fn listing_state(state: pb::ListingState) -> ListingState {
 }
 
 /// A length of time that is not negative.
-fn length(v: &mut Violations, field: &str, value: &Option<prost_types::Duration>) -> Option<Duration> {
+fn length(
+    v: &mut Violations,
+    field: &str,
+    value: &Option<prost_types::Duration>,
+) -> Option<Duration> {
     let value = value.as_ref()?;
     match (u64::try_from(value.seconds), u32::try_from(value.nanos)) {
         (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),

@@ -31,7 +31,13 @@ pub const FULFILLMENT: &str = "fulfillment-feed";
 const BOOTSTRAP_PAGE: i32 = 200;
 
 /// Follows the catalogue's feed into `db` until it is cancelled.
-pub async fn catalog(db: Db, wire: Wire, mirror: CatalogMirror, config: ConsumerConfig, drain: CancellationToken) {
+pub async fn catalog(
+    db: Db,
+    wire: Wire,
+    mirror: CatalogMirror,
+    config: ConsumerConfig,
+    drain: CancellationToken,
+) {
     let feed = CatalogFeedServiceClient::new(wire.clone());
     let watched = feed.clone();
     let source = Remote::new(
@@ -82,7 +88,10 @@ async fn watch_catalog(
 ) -> Result<Pages<catalog_pb::CatalogFeedEntry>, Fault> {
     let request = catalog_pb::WatchCatalogFeedRequest { cursor };
     let pages = answer(feed.watch_catalog_feed(request).await)?;
-    let pages = pages.map(|page| page.map(|page| page.entries).map_err(|status| Fault::from_status(&status)));
+    let pages = pages.map(|page| {
+        page.map(|page| page.entries)
+            .map_err(|status| Fault::from_status(&status))
+    });
     Ok(pages.boxed())
 }
 
@@ -102,7 +111,10 @@ async fn watch_fulfillment(
 ) -> Result<Pages<fulfillment_pb::FulfillmentFeedEntry>, Fault> {
     let request = fulfillment_pb::WatchFulfillmentFeedRequest { cursor };
     let pages = answer(feed.watch_fulfillment_feed(request).await)?;
-    let pages = pages.map(|page| page.map(|page| page.entries).map_err(|status| Fault::from_status(&status)));
+    let pages = pages.map(|page| {
+        page.map(|page| page.entries)
+            .map_err(|status| Fault::from_status(&status))
+    });
     Ok(pages.boxed())
 }
 
@@ -137,10 +149,17 @@ async fn read_catalog(wire: Wire, into: Db, mirror: CatalogMirror) -> Result<(),
     let mut partners = PartnerServiceClient::new(wire.clone());
     let mut products = ProductServiceClient::new(wire.clone());
     let mut listings = ListingServiceClient::new(wire);
-    let put = Put { into: &into, caller: Caller::system(CATALOG), mirror };
+    let put = Put {
+        into: &into,
+        caller: Caller::system(CATALOG),
+        mirror,
+    };
     let mut page_token = String::new();
     loop {
-        let request = catalog_pb::ListPartnersRequest { page_size: BOOTSTRAP_PAGE, page_token };
+        let request = catalog_pb::ListPartnersRequest {
+            page_size: BOOTSTRAP_PAGE,
+            page_token,
+        };
         let page = answer(partners.list_partners(request).await)?;
         for partner in page.partners {
             let partner_id = partner.partner_id.clone();
@@ -153,8 +172,11 @@ async fn read_catalog(wire: Wire, into: Db, mirror: CatalogMirror) -> Result<(),
         }
     }
     loop {
-        let request =
-            catalog_pb::ListProductsRequest { page_size: BOOTSTRAP_PAGE, page_token, ..Default::default() };
+        let request = catalog_pb::ListProductsRequest {
+            page_size: BOOTSTRAP_PAGE,
+            page_token,
+            ..Default::default()
+        };
         let page = answer(products.list_products(request).await)?;
         for product in page.products {
             put.one(CatalogContent::Product(product)).await?;
@@ -165,8 +187,11 @@ async fn read_catalog(wire: Wire, into: Db, mirror: CatalogMirror) -> Result<(),
         }
     }
     loop {
-        let request =
-            catalog_pb::ListListingsRequest { page_size: BOOTSTRAP_PAGE, page_token, ..Default::default() };
+        let request = catalog_pb::ListListingsRequest {
+            page_size: BOOTSTRAP_PAGE,
+            page_token,
+            ..Default::default()
+        };
         let page = answer(listings.list_listings(request).await)?;
         for listing in page.listings {
             put.one(CatalogContent::Listing(listing)).await?;
@@ -186,7 +211,11 @@ async fn read_keys(
     let mut page_token = String::new();
     loop {
         let page_size = BOOTSTRAP_PAGE;
-        let request = catalog_pb::ListPaymentKeysRequest { partner_id: partner_id.clone(), page_size, page_token };
+        let request = catalog_pb::ListPaymentKeysRequest {
+            partner_id: partner_id.clone(),
+            page_size,
+            page_token,
+        };
         let page = answer(partners.list_payment_keys(request).await)?;
         for key in page.payment_keys {
             put.one(CatalogContent::PaymentKey(key)).await?;
@@ -206,23 +235,44 @@ struct Put<'a> {
 
 impl Put<'_> {
     async fn one(&self, content: CatalogContent) -> Result<(), Fault> {
-        let entry = catalog_pb::CatalogFeedEntry { meta: None, content: Some(content) };
-        self.into.execute(&self.caller, Apply { handler: self.mirror.clone(), entry }).await
+        let entry = catalog_pb::CatalogFeedEntry {
+            meta: None,
+            content: Some(content),
+        };
+        self.into
+            .execute(
+                &self.caller,
+                Apply {
+                    handler: self.mirror.clone(),
+                    entry,
+                },
+            )
+            .await
     }
 }
 
 /// Reads how far every fulfilment has come.
-async fn read_fulfillments(wire: Wire, into: Db, handler: FulfillmentProgress) -> Result<(), Fault> {
+async fn read_fulfillments(
+    wire: Wire,
+    into: Db,
+    handler: FulfillmentProgress,
+) -> Result<(), Fault> {
     let mut client = FulfillmentServiceClient::new(wire);
     let caller = Caller::system(FULFILLMENT);
     let mut page_token = String::new();
     loop {
-        let request =
-            fulfillment_pb::ListFulfillmentsRequest { page_size: BOOTSTRAP_PAGE, page_token, ..Default::default() };
+        let request = fulfillment_pb::ListFulfillmentsRequest {
+            page_size: BOOTSTRAP_PAGE,
+            page_token,
+            ..Default::default()
+        };
         let page = answer(client.list_fulfillments(request).await)?;
         for fulfillment in page.fulfillments {
             let content = Some(FulfillmentContent::Fulfillment(fulfillment));
-            let entry = fulfillment_pb::FulfillmentFeedEntry { meta: None, content };
+            let entry = fulfillment_pb::FulfillmentFeedEntry {
+                meta: None,
+                content,
+            };
             into.execute(&caller, Apply { handler, entry }).await?;
         }
         page_token = page.next_page_token;

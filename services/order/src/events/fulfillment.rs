@@ -14,8 +14,8 @@ use contracts::order::v1 as order_pb;
 use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 
-use crate::model::{CancelReason, CareBlocks};
 use crate::model::progress::LineProgress;
+use crate::model::{CancelReason, CareBlocks};
 use crate::ops::progress;
 
 /// Moves orders on as fulfilment tells.
@@ -56,7 +56,9 @@ fn lines_of(fulfillment: &pb::Fulfillment) -> Result<(OrderId, Vec<LineProgress>
     for (index, line) in fulfillment.lines.iter().enumerate() {
         let mut v = v.nested(format_args!("lines[{index}]"));
         let quantities = line.quantities.unwrap_or_default();
-        let Some(order_line_id) = v.id("order_line_id", &line.order_line_id) else { continue };
+        let Some(order_line_id) = v.id("order_line_id", &line.order_line_id) else {
+            continue;
+        };
         lines.push(LineProgress {
             order_line_id,
             cancelled: quantities.cancelled,
@@ -73,14 +75,19 @@ fn lines_of(fulfillment: &pb::Fulfillment) -> Result<(OrderId, Vec<LineProgress>
 /// The blocks that people set; the others follow from the order itself.
 fn blocks_of(fulfillment: &pb::Fulfillment) -> CareBlocks {
     let has = |block: order_pb::ShipBlock| fulfillment.ship_blocks().any(|set| set == block);
-    CareBlocks { fraud: has(order_pb::ShipBlock::Fraud), inspection: has(order_pb::ShipBlock::Inspection) }
+    CareBlocks {
+        fraud: has(order_pb::ShipBlock::Fraud),
+        inspection: has(order_pb::ShipBlock::Inspection),
+    }
 }
 
 fn decision(decided: &pb::CancelDecided) -> Result<(OrderId, CancelReason), Refusal> {
     let mut v = Violations::new();
     let order_id = v.id("order_id", &decided.order_id);
     let reason = match v.enumeration::<order_pb::CancelReason>("reason", decided.reason) {
-        order_pb::CancelReason::Unspecified | order_pb::CancelReason::ShopperRequest => CancelReason::ShopperRequest,
+        order_pb::CancelReason::Unspecified | order_pb::CancelReason::ShopperRequest => {
+            CancelReason::ShopperRequest
+        }
         order_pb::CancelReason::PartnerRequest => CancelReason::PartnerRequest,
         order_pb::CancelReason::Shortage => CancelReason::Shortage,
         order_pb::CancelReason::Fraud => CancelReason::Fraud,

@@ -102,7 +102,11 @@ impl AmountError {
 
 impl LineAmount {
     /// What `quantity` costs on these terms, with `partner_discount` taken off by the partner.
-    pub fn compose(terms: &Pricing, quantity: i64, partner_discount: i64) -> Result<Self, AmountError> {
+    pub fn compose(
+        terms: &Pricing,
+        quantity: i64,
+        partner_discount: i64,
+    ) -> Result<Self, AmountError> {
         let price = terms.price.line_amount(quantity)?.minor_units;
         let retailer_discount = scale(price, terms.retailer_discount_basis_points, WHOLE)?;
         let discounted = price - retailer_discount;
@@ -110,12 +114,18 @@ impl LineAmount {
             return Err(AmountError::DiscountTooHigh { most: discounted });
         }
         let goods = discounted - partner_discount;
-        let taxed = goods.checked_add(terms.shipping).ok_or(AmountError::TooLarge)?;
+        let taxed = goods
+            .checked_add(terms.shipping)
+            .ok_or(AmountError::TooLarge)?;
         let tax = tax_of(taxed, terms.tax_basis_points, terms.tax_included)?;
         let added = if terms.tax_included { 0 } else { tax };
         let payable = taxed.checked_add(added).ok_or(AmountError::TooLarge)?;
         // "What was paid less shipping and tax": when the tax is included, the goods' own share of it.
-        let base = if terms.tax_included { goods - tax_of(goods, terms.tax_basis_points, true)? } else { goods };
+        let base = if terms.tax_included {
+            goods - tax_of(goods, terms.tax_basis_points, true)?
+        } else {
+            goods
+        };
         Ok(LineAmount {
             price,
             retailer_discount,
@@ -136,13 +146,20 @@ impl LineAmount {
 
 /// Tax of an amount: on top of it, or the share of it that is tax.
 fn tax_of(amount: i64, basis_points: i64, included: bool) -> Result<i64, AmountError> {
-    let of = if included { WHOLE + basis_points } else { WHOLE };
+    let of = if included {
+        WHOLE + basis_points
+    } else {
+        WHOLE
+    };
     Ok(scale(amount, basis_points, of)?)
 }
 
 impl OrderAmount {
     /// The sum of the lines; none when it does not fit 64 bits.
-    pub fn sum<'a>(currency: Currency, lines: impl IntoIterator<Item = &'a LineAmount>) -> Option<Self> {
+    pub fn sum<'a>(
+        currency: Currency,
+        lines: impl IntoIterator<Item = &'a LineAmount>,
+    ) -> Option<Self> {
         let mut total = OrderAmount {
             currency,
             price: 0,
@@ -155,7 +172,9 @@ impl OrderAmount {
         };
         for line in lines {
             total.price = total.price.checked_add(line.price)?;
-            total.retailer_discount = total.retailer_discount.checked_add(line.retailer_discount)?;
+            total.retailer_discount = total
+                .retailer_discount
+                .checked_add(line.retailer_discount)?;
             total.partner_discount = total.partner_discount.checked_add(line.partner_discount)?;
             total.shipping = total.shipping.checked_add(line.shipping)?;
             total.tax = total.tax.checked_add(line.tax)?;
@@ -213,9 +232,15 @@ mod tests {
                 commission: 220,
             }
         );
-        let added = Pricing { tax_included: false, ..terms(1_990, 1) };
+        let added = Pricing {
+            tax_included: false,
+            ..terms(1_990, 1)
+        };
         let added = LineAmount::compose(&added, 3, 100).expect("a small amount");
-        assert_eq!((added.tax, added.payable, added.commission), (1_153, 6_916, 264));
+        assert_eq!(
+            (added.tax, added.payable, added.commission),
+            (1_153, 6_916, 264)
+        );
     }
 
     #[test]
@@ -231,14 +256,20 @@ mod tests {
         assert!(LineAmount::compose(&terms(1_990, 1), 1, most).is_ok());
         let error = LineAmount::compose(&terms(1_990, 1), 1, most + 1).expect_err("too much");
         assert_eq!(error, AmountError::DiscountTooHigh { most });
-        assert_eq!(error.refusal(2).violations[0].field, "lines[2].partner_discount");
+        assert_eq!(
+            error.refusal(2).violations[0].field,
+            "lines[2].partner_discount"
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_refused_by_its_field() {
         let error = LineAmount::compose(&terms(i64::MAX, 1), 2, 0).expect_err("too large");
         assert_eq!(error.refusal(0).violations[0].field, "lines[0].quantity");
-        let line = LineAmount { payable: i64::MAX, ..LineAmount::default() };
+        let line = LineAmount {
+            payable: i64::MAX,
+            ..LineAmount::default()
+        };
         assert_eq!(OrderAmount::sum(Currency::EUR, [&line, &line]), None);
     }
 

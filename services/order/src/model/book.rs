@@ -43,7 +43,10 @@ pub struct Tracked<T> {
 impl<T: Clone> Tracked<T> {
     /// As loaded.
     pub fn new(value: T) -> Self {
-        Tracked { loaded: value.clone(), now: value }
+        Tracked {
+            loaded: value.clone(),
+            now: value,
+        }
     }
 }
 
@@ -59,7 +62,10 @@ pub struct Count {
 impl Count {
     /// As loaded.
     pub fn new(loaded: i64) -> Self {
-        Count { loaded, now: loaded }
+        Count {
+            loaded,
+            now: loaded,
+        }
     }
 
     /// What changed.
@@ -82,7 +88,11 @@ pub struct ShopperKey {
 impl ShopperKey {
     /// The counter of a shopper in a listing or a drop.
     pub fn new(scope: &str, partner_id: PartnerId, shopper_ref: &str) -> Self {
-        ShopperKey { scope: scope.to_owned(), partner_id, shopper_ref: shopper_ref.to_owned() }
+        ShopperKey {
+            scope: scope.to_owned(),
+            partner_id,
+            shopper_ref: shopper_ref.to_owned(),
+        }
     }
 }
 
@@ -255,28 +265,46 @@ impl Book {
 
     /// Enters a drop.
     pub fn add_drop(&mut self, sale: DropSale) {
-        self.drop_counts.entry(sale.drop_id).or_insert_with(|| Count::new(sale.taken));
+        self.drop_counts
+            .entry(sale.drop_id)
+            .or_insert_with(|| Count::new(sale.taken));
         self.drops.entry(sale.drop_id).or_insert(sale);
     }
 
     /// Enters what a listing draws from.
     pub fn add_assignment(&mut self, assignment: Assignment) {
-        self.listing_counts.insert(assignment.listing_id, Count::new(assignment.taken));
+        self.listing_counts
+            .insert(assignment.listing_id, Count::new(assignment.taken));
         self.assignments.insert(assignment.listing_id, assignment);
     }
 
     /// Enters a stop that is active.
     pub fn add_stop(&mut self, stop_id: StopId, target: StopTarget) {
-        self.stopped.entry(target.clone()).or_default().insert(stop_id);
-        self.stops.insert(stop_id, SaleStop { target, ended: false });
+        self.stopped
+            .entry(target.clone())
+            .or_default()
+            .insert(stop_id);
+        self.stops.insert(
+            stop_id,
+            SaleStop {
+                target,
+                ended: false,
+            },
+        );
     }
 
     /// The drop that a listing sells in just now. Until a drop has ended its listings sell only inside it.
     pub fn drop_of(&self, listing_id: &ListingId) -> Result<Option<&DropSale>, Refusal> {
-        let Some(ids) = self.listing_drops.get(listing_id) else { return Ok(None) };
+        let Some(ids) = self.listing_drops.get(listing_id) else {
+            return Ok(None);
+        };
         let drops = ids.iter().filter_map(|id| self.drops.get(id));
-        let ahead: Vec<&DropSale> = drops.filter(|sale| sale.state(self.now) != DropState::Ended).collect();
-        let open = ahead.iter().filter(|sale| sale.state(self.now) == DropState::Open);
+        let ahead: Vec<&DropSale> = drops
+            .filter(|sale| sale.state(self.now) != DropState::Ended)
+            .collect();
+        let open = ahead
+            .iter()
+            .filter(|sale| sale.state(self.now) == DropState::Open);
         match open.min_by_key(|sale| (sale.start_time, sale.drop_id)) {
             Some(sale) => Ok(Some(sale)),
             None if ahead.is_empty() => Ok(None),
@@ -298,11 +326,20 @@ impl Book {
             StopTarget::Allotment(line.allotment_id),
             StopTarget::Product(line.product_id),
         ];
-        targets.iter().any(|target| self.stopped.get(target).is_some_and(|stops| !stops.is_empty()))
+        targets.iter().any(|target| {
+            self.stopped
+                .get(target)
+                .is_some_and(|stops| !stops.is_empty())
+        })
     }
 
     /// Sets the units of all lines aside, or of none.
-    pub fn hold(&mut self, lines: &[Line], partner_id: PartnerId, shopper_ref: &str) -> Result<(), Refusal> {
+    pub fn hold(
+        &mut self,
+        lines: &[Line],
+        partner_id: PartnerId,
+        shopper_ref: &str,
+    ) -> Result<(), Refusal> {
         for (index, line) in lines.iter().enumerate() {
             if let Err(refusal) = self.hold_line(line, partner_id, shopper_ref) {
                 self.release(&lines[..index], partner_id, shopper_ref);
@@ -331,7 +368,12 @@ impl Book {
         }
     }
 
-    fn hold_line(&mut self, line: &Line, partner_id: PartnerId, shopper_ref: &str) -> Result<(), Refusal> {
+    fn hold_line(
+        &mut self,
+        line: &Line,
+        partner_id: PartnerId,
+        shopper_ref: &str,
+    ) -> Result<(), Refusal> {
         self.check_limits(line, partner_id, shopper_ref)?;
         self.check_caps(line)?;
         let stock = self.stocks.get_mut(&line.allotment_id);
@@ -343,8 +385,16 @@ impl Book {
         Ok(())
     }
 
-    fn check_limits(&self, line: &Line, partner_id: PartnerId, shopper_ref: &str) -> Result<(), Refusal> {
-        let listing = self.listings.get(&line.listing_id).map(|listing| listing.per_shopper_limit);
+    fn check_limits(
+        &self,
+        line: &Line,
+        partner_id: PartnerId,
+        shopper_ref: &str,
+    ) -> Result<(), Refusal> {
+        let listing = self
+            .listings
+            .get(&line.listing_id)
+            .map(|listing| listing.per_shopper_limit);
         let of_listing = (line.listing_id.as_str(), listing.unwrap_or(0));
         let sale = line.drop_id.as_ref().and_then(|id| self.drops.get(id));
         let of_drop = sale.map(|sale| (sale.drop_id.as_str(), sale.per_person_limit));
@@ -352,10 +402,14 @@ impl Book {
             if limit == 0 {
                 continue;
             }
-            let taken = self.shopper_counts.get(&ShopperKey::new(scope, partner_id, shopper_ref));
+            let taken = self
+                .shopper_counts
+                .get(&ShopperKey::new(scope, partner_id, shopper_ref));
             let remaining = (limit - taken.map_or(0, |count| count.now)).max(0);
             if line.quantity > remaining {
-                let message = format!("One shopper may have {limit} of this listing in all, and {remaining} are left.");
+                let message = format!(
+                    "One shopper may have {limit} of this listing in all, and {remaining} are left."
+                );
                 return Err(Refusal::new(ErrorReason::LimitExceeded, message)
                     .with("listing_id", line.listing_id)
                     .with("remaining", remaining));
@@ -365,16 +419,25 @@ impl Book {
     }
 
     fn check_caps(&self, line: &Line) -> Result<(), Refusal> {
-        let cap = self.assignments.get(&line.listing_id).map_or(0, |assignment| assignment.unit_cap);
+        let cap = self
+            .assignments
+            .get(&line.listing_id)
+            .map_or(0, |assignment| assignment.unit_cap);
         if cap > 0 {
-            let taken = self.listing_counts.get(&line.listing_id).map_or(0, |count| count.now);
+            let taken = self
+                .listing_counts
+                .get(&line.listing_id)
+                .map_or(0, |count| count.now);
             let remaining = (cap - taken).max(0);
             if line.quantity > remaining {
                 return Err(sold_out(&line.listing_id).with("available", remaining));
             }
         }
         if let Some(sale) = line.drop_id.as_ref().and_then(|id| self.drops.get(id)) {
-            let taken = self.drop_counts.get(&sale.drop_id).map_or(0, |count| count.now);
+            let taken = self
+                .drop_counts
+                .get(&sale.drop_id)
+                .map_or(0, |count| count.now);
             if line.quantity > sale.total_limit - taken {
                 return Err(sold_out(&line.listing_id));
             }
@@ -389,7 +452,10 @@ impl Book {
         self.shopper_counts.entry(key).or_default().now += quantity;
         let Some(drop_id) = line.drop_id else { return };
         self.drop_counts.entry(drop_id).or_default().now += quantity;
-        self.drop_listing_counts.entry((drop_id, line.listing_id)).or_default().now += quantity;
+        self.drop_listing_counts
+            .entry((drop_id, line.listing_id))
+            .or_default()
+            .now += quantity;
         if line.drop_person_limited {
             let key = ShopperKey::new(drop_id.as_str(), partner_id, shopper_ref);
             self.shopper_counts.entry(key).or_default().now += quantity;
@@ -398,6 +464,9 @@ impl Book {
 }
 
 fn sold_out(listing_id: &ListingId) -> Refusal {
-    Refusal::new(ErrorReason::SoldOut, "There are not enough units of this listing; order less, or nothing of it.")
-        .with("listing_id", listing_id)
+    Refusal::new(
+        ErrorReason::SoldOut,
+        "There are not enough units of this listing; order less, or nothing of it.",
+    )
+    .with("listing_id", listing_id)
 }

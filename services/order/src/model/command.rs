@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::id::{
-    AllotmentId, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId, ProductId, RefundId, StopId,
+    AllotmentId, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId, ProductId,
+    RefundId, StopId,
 };
 use contracts::money::{Currency, Money, Price};
 use kit::clock::Micros;
@@ -179,17 +180,27 @@ impl Place {
     /// What a repetition must match: everything but the quote token.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut print = Print::default();
-        print.text(&self.partner_checkout_id).text(&self.shopper_ref);
-        print.text(&self.destination.region_code).text(&self.destination.subdivision_code);
+        print
+            .text(&self.partner_checkout_id)
+            .text(&self.shopper_ref);
+        print
+            .text(&self.destination.region_code)
+            .text(&self.destination.subdivision_code);
         print.number(self.lines.len() as i64);
         for line in &self.lines {
             print.text(line.listing_id.as_str()).number(line.quantity);
             // No discount and a discount of nothing are the same content.
-            print.money(line.partner_discount.as_ref().filter(|discount| discount.minor_units != 0));
+            print.money(
+                line.partner_discount
+                    .as_ref()
+                    .filter(|discount| discount.minor_units != 0),
+            );
             print.text(&serde_json::to_string(&line.touchpoints).unwrap_or_default());
         }
         print.money(self.expected_payable.as_ref());
-        print.number(self.hold.map_or(-1, |hold| i64::try_from(hold.as_micros()).unwrap_or(i64::MAX)));
+        print.number(self.hold.map_or(-1, |hold| {
+            i64::try_from(hold.as_micros()).unwrap_or(i64::MAX)
+        }));
         print.0.finalize().into()
     }
 }

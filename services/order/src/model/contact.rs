@@ -83,9 +83,22 @@ mod tests {
 
     #[test]
     fn is_never_printed() {
-        let plain = PlainContact { recipient_name: "Ann Example".into(), ..PlainContact::default() };
-        let token = TokenContact { token: "secret-token".into(), ..TokenContact::default() };
-        let printed = format!("{plain:?} {token:?} {:?} {:?}", Contact::Plain(plain.clone()), Contact::Token(token.clone()));
-        assert!(!printed.contains("Ann") && !printed.contains("secret"), "{printed}");
+        let plain = PlainContact {
+            recipient_name: "Ann Example".into(),
+            ..PlainContact::default()
+        };
+        let token = TokenContact {
+            token: "secret-token".into(),
+            ..TokenContact::default()
+        };
+        let printed = format!(
+            "{plain:?} {token:?} {:?} {:?}",
+            Contact::Plain(plain.clone()),
+            Contact::Token(token.clone())
+        );
+        assert!(
+            !printed.contains("Ann") && !printed.contains("secret"),
+            "{printed}"
+        );
     }
 }

@@ -13,7 +13,10 @@ use contracts::money::Money;
 use kit::errors::Refusal;
 
 use super::book::{Book, Event, Happening, KeptKey, KeyName, NewStop, OrderSlot, SaleStop};
-use super::command::{Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, RequestKey, Resume, Stop, Verdict};
+use super::command::{
+    Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, RequestKey, Resume, Stop,
+    Verdict,
+};
 use super::order::{Order, OrderState, Placement};
 use super::payment::{Payment, PaymentOutcome, RefundReason};
 use super::pricing::{Priced, price};
@@ -21,7 +24,11 @@ use super::stock::{Allotment, Assignment, Movement, MovementKind};
 
 /// Carries out commands in their order; one verdict each.
 pub fn fold<'a>(book: &mut Book, commands: impl IntoIterator<Item = &'a Command>) -> Vec<Verdict> {
-    commands.into_iter().enumerate().map(|(index, command)| book.carry_out(index, command)).collect()
+    commands
+        .into_iter()
+        .enumerate()
+        .map(|(index, command)| book.carry_out(index, command))
+        .collect()
 }
 
 impl Book {
@@ -31,13 +38,20 @@ impl Book {
             None => self.apply(command)?,
         };
         if let Some(happening) = happening {
-            self.events.push(Event { command: index, happening });
+            self.events.push(Event {
+                command: index,
+                happening,
+            });
         }
         Ok(answer)
     }
 
     /// Answers a request key that was used before; else carries the command out and takes the key.
-    fn once(&mut self, key: &RequestKey, command: &Command) -> Result<(Answer, Option<Happening>), Refusal> {
+    fn once(
+        &mut self,
+        key: &RequestKey,
+        command: &Command,
+    ) -> Result<(Answer, Option<Happening>), Refusal> {
         let name: KeyName = (key.scope.clone(), key.method, key.key.clone());
         if let Some((fingerprint, response)) = self.keys.get(&name) {
             if *fingerprint != key.fingerprint {
@@ -50,8 +64,13 @@ impl Book {
         // Without an effect there is nothing to remember.
         if happening.is_some() {
             let response = (key.render)(&answer);
-            self.keys.insert(name.clone(), (key.fingerprint, response.clone()));
-            self.new_keys.push(KeptKey { name, fingerprint: key.fingerprint, response });
+            self.keys
+                .insert(name.clone(), (key.fingerprint, response.clone()));
+            self.new_keys.push(KeptKey {
+                name,
+                fingerprint: key.fingerprint,
+                response,
+            });
         }
         Ok((answer, happening))
     }
@@ -71,12 +90,21 @@ impl Book {
 
     fn place(&mut self, place: &Place) -> Result<(Answer, Option<Happening>), Refusal> {
         let fingerprint = place.fingerprint();
-        if let Some(placement) = self.placed.get(&(place.partner_id, place.partner_order_id.clone())) {
+        if let Some(placement) = self
+            .placed
+            .get(&(place.partner_id, place.partner_order_id.clone()))
+        {
             if placement.fingerprint != fingerprint {
                 return Err(key_reused());
             }
             let happening = Happening::Replayed(placement.order_id.to_string());
-            return Ok((Answer::Placed { placement: placement.clone(), replayed: true }, Some(happening)));
+            return Ok((
+                Answer::Placed {
+                    placement: placement.clone(),
+                    replayed: true,
+                },
+                Some(happening),
+            ));
         }
         let hold = match place.hold {
             Some(hold) if hold > self.rules.ttl_max => {
@@ -85,7 +113,11 @@ impl Book {
             }
             hold => hold.unwrap_or(self.rules.ttl),
         };
-        let Priced { lines, amount, ship_terms } = price(self, place)?;
+        let Priced {
+            lines,
+            amount,
+            ship_terms,
+        } = price(self, place)?;
         self.hold(&lines, place.partner_id, &place.shopper_ref)?;
         let placement = Arc::new(Placement {
             order_id: place.order_id,
@@ -102,9 +134,24 @@ impl Book {
             place_time: self.now,
         });
         let order = Order::placed(placement.clone());
-        self.placed.insert((place.partner_id, place.partner_order_id.clone()), placement.clone());
-        self.orders.insert(place.order_id, OrderSlot { loaded_version: None, order: order.clone() });
-        Ok((Answer::Placed { placement, replayed: false }, Some(Happening::Placed(order))))
+        self.placed.insert(
+            (place.partner_id, place.partner_order_id.clone()),
+            placement.clone(),
+        );
+        self.orders.insert(
+            place.order_id,
+            OrderSlot {
+                loaded_version: None,
+                order: order.clone(),
+            },
+        );
+        Ok((
+            Answer::Placed {
+                placement,
+                replayed: false,
+            },
+            Some(Happening::Placed(order)),
+        ))
     }
 
     fn extend(&mut self, extend: &Extend) -> Result<(Answer, Option<Happening>), Refusal> {
@@ -113,7 +160,10 @@ impl Book {
         match order.state {
             OrderState::PendingPayment if now < order.hold_expire_time => {}
             OrderState::PendingPayment | OrderState::Expired => {
-                return Err(Refusal::new(ErrorReason::HoldExpired, "The hold is over; place a new order."));
+                return Err(Refusal::new(
+                    ErrorReason::HoldExpired,
+                    "The hold is over; place a new order.",
+                ));
             }
             state => {
                 let message = "Only the hold of an order that waits for payment can be extended.";
@@ -131,7 +181,9 @@ impl Book {
             return Err(Refusal::new(ErrorReason::HoldCap, message).with("remaining_s", left));
         }
         order.extend(extend.extension);
-        let answer = Answer::Extended { hold_expire_time: order.hold_expire_time };
+        let answer = Answer::Extended {
+            hold_expire_time: order.hold_expire_time,
+        };
         Ok((answer, Some(Happening::HoldExtended(order.clone()))))
     }
 
@@ -146,9 +198,17 @@ impl Book {
                 return Err(key_reused());
             }
             let happening = Happening::Replayed(payment.payment_id.to_string());
-            return Ok((Answer::Confirmed { payment: payment.clone(), replayed: true }, Some(happening)));
+            return Ok((
+                Answer::Confirmed {
+                    payment: payment.clone(),
+                    replayed: true,
+                },
+                Some(happening),
+            ));
         }
-        let order = self.order_mut(&confirm.order_id, Some(confirm.partner_id))?.clone();
+        let order = self
+            .order_mut(&confirm.order_id, Some(confirm.partner_id))?
+            .clone();
         let reason = self.settle(&order, confirm.amount);
         let now = self.now;
         let order = self.order_mut(&confirm.order_id, None)?;
@@ -156,8 +216,15 @@ impl Book {
             None => order.pay(now),
             Some(_) => {
                 let own_currency = confirm.amount.currency == order.placement.amount.currency;
-                if !order.owe(if own_currency { confirm.amount.minor_units } else { 0 }) {
-                    return Err(Refusal::invalid("statement", "makes a sum of refunds too large to compute with"));
+                if !order.owe(if own_currency {
+                    confirm.amount.minor_units
+                } else {
+                    0
+                }) {
+                    return Err(Refusal::invalid(
+                        "statement",
+                        "makes a sum of refunds too large to compute with",
+                    ));
                 }
             }
         }
@@ -169,7 +236,13 @@ impl Book {
             None => Happening::Paid(payment.clone(), order),
             Some(_) => Happening::RefundDue(payment.clone(), order),
         };
-        Ok((Answer::Confirmed { payment, replayed: false }, Some(happening)))
+        Ok((
+            Answer::Confirmed {
+                payment,
+                replayed: false,
+            },
+            Some(happening),
+        ))
     }
 
     /// Whether this amount pays the order now; if so its units are sold, else why the money goes back.
@@ -190,7 +263,13 @@ impl Book {
         // While an order is pending its units are still held, however late it is. Afterwards they are taken
         // again, within every limit, if there are any.
         if order.state == OrderState::Expired
-            && self.hold(&placement.lines, placement.partner_id, &placement.shopper_ref).is_err()
+            && self
+                .hold(
+                    &placement.lines,
+                    placement.partner_id,
+                    &placement.shopper_ref,
+                )
+                .is_err()
         {
             return Some(RefundReason::HoldExpired);
         }
@@ -204,7 +283,11 @@ impl Book {
             return Ok((Answer::CancelAfterPayment, None));
         }
         if order.state == OrderState::Cancelled {
-            return Err(Refusal::wrong_state("order", order.state, "The order is cancelled already."));
+            return Err(Refusal::wrong_state(
+                "order",
+                order.state,
+                "The order is cancelled already.",
+            ));
         }
         check_whole(order, cancel)?;
         let held = order.state == OrderState::PendingPayment;
@@ -212,7 +295,11 @@ impl Book {
         let order = order.clone();
         if held {
             let placement = &order.placement;
-            self.release(&placement.lines, placement.partner_id, &placement.shopper_ref);
+            self.release(
+                &placement.lines,
+                placement.partner_id,
+                &placement.shopper_ref,
+            );
         }
         Ok((Answer::Cancelled, Some(Happening::Cancelled(order))))
     }
@@ -226,14 +313,22 @@ impl Book {
         order.expire();
         let order = order.clone();
         let placement = &order.placement;
-        self.release(&placement.lines, placement.partner_id, &placement.shopper_ref);
+        self.release(
+            &placement.lines,
+            placement.partner_id,
+            &placement.shopper_ref,
+        );
         Ok((Answer::Expired, Some(Happening::Expired(order))))
     }
 
     fn move_units(&mut self, wanted: &Move) -> Result<(Answer, Option<Happening>), Refusal> {
-        let stock = self.stocks.get_mut(&wanted.allotment_id).ok_or_else(|| Refusal::not_found("allotment"))?;
+        let stock = self
+            .stocks
+            .get_mut(&wanted.allotment_id)
+            .ok_or_else(|| Refusal::not_found("allotment"))?;
         if wanted.kind == MovementKind::Initial || !wanted.kind.allows(wanted.quantity) {
-            let message = "must be positive for TOP_UP and RESTOCK, negative for SHRINKAGE and WITHDRAWN";
+            let message =
+                "must be positive for TOP_UP and RESTOCK, negative for SHRINKAGE and WITHDRAWN";
             return Err(Refusal::invalid("quantity", message));
         }
         stock.now.move_units(wanted.quantity)?;
@@ -248,15 +343,27 @@ impl Book {
             create_time: self.now,
         };
         self.new_movements.push(movement.clone());
-        let allotment = Box::new(Allotment { listings: self.listings_of(&wanted.allotment_id), stock: stock.clone() });
-        let answer = Answer::Moved { allotment, movement: movement.clone() };
+        let allotment = Box::new(Allotment {
+            listings: self.listings_of(&wanted.allotment_id),
+            stock: stock.clone(),
+        });
+        let answer = Answer::Moved {
+            allotment,
+            movement: movement.clone(),
+        };
         Ok((answer, Some(Happening::Moved(movement, stock))))
     }
 
     fn listings_of(&self, allotment_id: &contracts::id::AllotmentId) -> Vec<Assignment> {
-        let own = self.assignments.values().filter(|assignment| assignment.allotment_id == *allotment_id);
+        let own = self
+            .assignments
+            .values()
+            .filter(|assignment| assignment.allotment_id == *allotment_id);
         let counted = own.map(|assignment| Assignment {
-            taken: self.listing_counts.get(&assignment.listing_id).map_or(0, |count| count.now),
+            taken: self
+                .listing_counts
+                .get(&assignment.listing_id)
+                .map_or(0, |count| count.now),
             ..assignment.clone()
         });
         counted.collect()
@@ -277,14 +384,26 @@ impl Book {
             reason: stop.reason.clone(),
             actor: stop.actor.clone(),
         });
-        Ok((Answer::Stopped { stop_id: stop.stop_id }, Some(Happening::Stopped(stop.stop_id))))
+        Ok((
+            Answer::Stopped {
+                stop_id: stop.stop_id,
+            },
+            Some(Happening::Stopped(stop.stop_id)),
+        ))
     }
 
     fn resume(&mut self, resume: &Resume) -> Result<(Answer, Option<Happening>), Refusal> {
-        let stop = self.stops.get_mut(&resume.stop_id).ok_or_else(|| Refusal::not_found("stop"))?;
+        let stop = self
+            .stops
+            .get_mut(&resume.stop_id)
+            .ok_or_else(|| Refusal::not_found("stop"))?;
         let SaleStop { target, ended } = stop;
         if *ended {
-            return Err(Refusal::wrong_state("stop", "ENDED", "The stop is over already."));
+            return Err(Refusal::wrong_state(
+                "stop",
+                "ENDED",
+                "The stop is over already.",
+            ));
         }
         *ended = true;
         if let Entry::Occupied(mut stops) = self.stopped.entry(target.clone()) {
@@ -293,15 +412,23 @@ impl Book {
                 stops.remove();
             }
         }
-        self.ended_stops.push((resume.stop_id, resume.actor.clone()));
+        self.ended_stops
+            .push((resume.stop_id, resume.actor.clone()));
         Ok((Answer::Resumed, Some(Happening::Resumed(resume.stop_id))))
     }
 
     /// An order that the caller may know of.
-    fn order_mut(&mut self, order_id: &OrderId, partner_id: Option<PartnerId>) -> Result<&mut Order, Refusal> {
+    fn order_mut(
+        &mut self,
+        order_id: &OrderId,
+        partner_id: Option<PartnerId>,
+    ) -> Result<&mut Order, Refusal> {
         let slot = self.orders.get_mut(order_id);
-        let own = slot.filter(|slot| partner_id.is_none_or(|partner_id| slot.order.placement.partner_id == partner_id));
-        own.map(|slot| &mut slot.order).ok_or_else(|| Refusal::not_found("order"))
+        let own = slot.filter(|slot| {
+            partner_id.is_none_or(|partner_id| slot.order.placement.partner_id == partner_id)
+        });
+        own.map(|slot| &mut slot.order)
+            .ok_or_else(|| Refusal::not_found("order"))
     }
 }
 
@@ -309,22 +436,40 @@ impl Book {
 fn check_whole(order: &Order, cancel: &Cancel) -> Result<(), Refusal> {
     let lines = &order.placement.lines;
     for (index, (order_line_id, quantity)) in cancel.lines.iter().enumerate() {
-        let Some(line) = lines.iter().find(|line| line.order_line_id == *order_line_id) else {
+        let Some(line) = lines
+            .iter()
+            .find(|line| line.order_line_id == *order_line_id)
+        else {
             return Err(Refusal::not_found("order line"));
         };
         if *quantity != line.quantity {
-            let message = format!("must be {}, all of the line: before payment only all can be cancelled", line.quantity);
-            return Err(Refusal::invalid(format!("lines[{index}].quantity"), message));
+            let message = format!(
+                "must be {}, all of the line: before payment only all can be cancelled",
+                line.quantity
+            );
+            return Err(Refusal::invalid(
+                format!("lines[{index}].quantity"),
+                message,
+            ));
         }
     }
-    let named = |line: &super::order::Line| cancel.lines.iter().any(|(id, _)| *id == line.order_line_id);
+    let named =
+        |line: &super::order::Line| cancel.lines.iter().any(|(id, _)| *id == line.order_line_id);
     if !cancel.lines.is_empty() && !lines.iter().all(named) {
-        return Err(Refusal::invalid("lines", "must be empty or name every line: before payment only all can be cancelled"));
+        return Err(Refusal::invalid(
+            "lines",
+            "must be empty or name every line: before payment only all can be cancelled",
+        ));
     }
     Ok(())
 }
 
-fn recorded(confirm: &Confirm, order: &Order, reason: Option<RefundReason>, now: kit::clock::Micros) -> Payment {
+fn recorded(
+    confirm: &Confirm,
+    order: &Order,
+    reason: Option<RefundReason>,
+    now: kit::clock::Micros,
+) -> Payment {
     Payment {
         payment_id: confirm.payment_id,
         order_id: confirm.order_id,
@@ -332,10 +477,22 @@ fn recorded(confirm: &Confirm, order: &Order, reason: Option<RefundReason>, now:
         payment_reference: confirm.payment_reference.clone(),
         amount: confirm.amount,
         // What the partner adds belongs to the payment that paid the order, and to no other.
-        partner_amount: if reason.is_none() { order.placement.amount.partner_discount } else { 0 },
-        refunded: if reason.is_some() { confirm.amount.minor_units } else { 0 },
+        partner_amount: if reason.is_none() {
+            order.placement.amount.partner_discount
+        } else {
+            0
+        },
+        refunded: if reason.is_some() {
+            confirm.amount.minor_units
+        } else {
+            0
+        },
         partner_refunded: 0,
-        outcome: if reason.is_none() { PaymentOutcome::Paid } else { PaymentOutcome::RefundDue },
+        outcome: if reason.is_none() {
+            PaymentOutcome::Paid
+        } else {
+            PaymentOutcome::RefundDue
+        },
         refund: reason.map(|reason| (confirm.refund_id, reason)),
         kid: confirm.kid.clone(),
         statement: confirm.statement.clone(),

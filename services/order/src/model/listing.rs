@@ -125,7 +125,8 @@ impl Listing {
 
     /// Whether `now` is inside its sale window.
     pub fn in_window(&self, now: Micros) -> bool {
-        self.window_start_time.is_none_or(|start| start <= now) && self.window_end_time.is_none_or(|end| now < end)
+        self.window_start_time.is_none_or(|start| start <= now)
+            && self.window_end_time.is_none_or(|end| now < end)
     }
 
     /// Whether it may be sent to a region.

@@ -19,8 +19,10 @@ pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
 pub use book::HoldRules;
 pub use listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
 pub use order::{
-    AftersaleState, CancelReason, CareBlocks, Destination, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState,
-    Placement, ShipBlock, ShipTerms, Touchpoint,
+    AftersaleState, CancelReason, CareBlocks, Destination, FulfilmentState, Line, LineQuantities,
+    Order, OrderState, PaymentState, Placement, ShipBlock, ShipTerms, Touchpoint,
 };
 pub use payment::{Payment, PaymentOutcome, Refund, RefundLine, RefundReason, RefundState};
-pub use stock::{Allotment, Assignment, DropSale, DropShare, DropState, Movement, MovementKind, Stock, StopKind};
+pub use stock::{
+    Allotment, Assignment, DropSale, DropShare, DropState, Movement, MovementKind, Stock, StopKind,
+};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::id::{
-    AllotmentId, CreatorId, DropId, ListingId, OrderId, OrderLineId, OutletId, PartnerId, ProductId, RoomId, VariantId,
+    AllotmentId, CreatorId, DropId, ListingId, OrderId, OrderLineId, OutletId, PartnerId,
+    ProductId, RoomId, VariantId,
 };
 use contracts::money::Price;
 use kit::clock::Micros;
@@ -275,7 +276,10 @@ pub struct Order {
 impl Order {
     /// A new order, its units held.
     pub fn placed(placement: Arc<Placement>) -> Self {
-        let counted = |line: &Line| LineQuantities { ordered: line.quantity, ..LineQuantities::default() };
+        let counted = |line: &Line| LineQuantities {
+            ordered: line.quantity,
+            ..LineQuantities::default()
+        };
         Order {
             quantities: placement.lines.iter().map(counted).collect(),
             state: OrderState::PendingPayment,
@@ -325,7 +329,9 @@ impl Order {
     pub fn pay(&mut self, now: Micros) {
         let terms = &self.placement.ship_terms;
         let remorse_end = now.plus(terms.remorse);
-        let not_before = terms.presale_time.map_or(remorse_end, |presale| presale.max(remorse_end));
+        let not_before = terms
+            .presale_time
+            .map_or(remorse_end, |presale| presale.max(remorse_end));
         self.state = OrderState::Confirmed;
         self.pay_time = Some(now);
         self.ship_not_before = Some(not_before);
@@ -354,7 +360,9 @@ impl Order {
     /// Money is to go back to the shopper; false when the sum does not fit 64 bits.
     #[must_use]
     pub fn owe(&mut self, amount: i64) -> bool {
-        let Some(refund_due) = self.refund_due.checked_add(amount) else { return false };
+        let Some(refund_due) = self.refund_due.checked_add(amount) else {
+            return false;
+        };
         self.refund_due = refund_due;
         self.payment_state = PaymentState::RefundDue;
         self.version += 1;
@@ -372,8 +380,14 @@ impl Order {
 
     /// What keeps it from being shipped at `now`; nothing while it is not paid, and once nothing is left.
     pub fn ship_blocks(&self, now: Micros) -> Vec<ShipBlock> {
-        let Some(paid) = self.pay_time else { return Vec::new() };
-        if self.quantities.iter().all(|line| line.cancelled + line.shipped == line.ordered) {
+        let Some(paid) = self.pay_time else {
+            return Vec::new();
+        };
+        if self
+            .quantities
+            .iter()
+            .all(|line| line.cancelled + line.shipped == line.ordered)
+        {
             return Vec::new();
         }
         let terms = &self.placement.ship_terms;
@@ -411,6 +425,9 @@ impl CareBlocks {
     /// The blocks of these words.
     pub fn parse(words: &str) -> Self {
         let has = |wanted: &str| words.split(' ').any(|word| word == wanted);
-        CareBlocks { fraud: has("FRAUD"), inspection: has("INSPECTION") }
+        CareBlocks {
+            fraud: has("FRAUD"),
+            inspection: has("INSPECTION"),
+        }
     }
 }

@@ -58,8 +58,11 @@ fn price_lines(book: &Book, place: &Place, quote: Option<&Quote>) -> Result<Pric
         let quoted = quote.map(|quote| &quote.lines[index]);
         let line = line_of(book, index, asked, &listing, quoted)?;
         if book.is_stopped(&line) {
-            return Err(Refusal::new(ErrorReason::SaleStopped, "The retailer has stopped this sale.")
-                .with("listing_id", line.listing_id));
+            return Err(Refusal::new(
+                ErrorReason::SaleStopped,
+                "The retailer has stopped this sale.",
+            )
+            .with("listing_id", line.listing_id));
         }
         ship_terms = Some(stricter(ship_terms, &listing));
         lines.push(line);
@@ -67,9 +70,18 @@ fn price_lines(book: &Book, place: &Place, quote: Option<&Quote>) -> Result<Pric
     let (Some(currency), Some(ship_terms)) = (currency, ship_terms) else {
         return Err(Refusal::invalid("lines", "must have at least one line"));
     };
-    let amount = OrderAmount::sum(currency, lines.iter().map(|line| &line.amount))
-        .ok_or_else(|| Refusal::invalid("lines", "make an amount too large to compute with; order less"))?;
-    Ok(Priced { lines, amount, ship_terms })
+    let amount =
+        OrderAmount::sum(currency, lines.iter().map(|line| &line.amount)).ok_or_else(|| {
+            Refusal::invalid(
+                "lines",
+                "make an amount too large to compute with; order less",
+            )
+        })?;
+    Ok(Priced {
+        lines,
+        amount,
+        ship_terms,
+    })
 }
 
 /// A quote is for one partner, these lines and this destination, and for a time.
@@ -90,13 +102,18 @@ fn check_quote<'a>(book: &Book, place: &Place, quote: &'a Quote) -> Result<&'a Q
         ));
     }
     if quote.expire_time <= book.now {
-        return Err(Refusal::new(ErrorReason::QuoteExpired, "The quote is over; ask for another."));
+        return Err(Refusal::new(
+            ErrorReason::QuoteExpired,
+            "The quote is over; ask for another.",
+        ));
     }
     Ok(quote)
 }
 
 fn discount_of(asked: &PlaceLine) -> i64 {
-    asked.partner_discount.map_or(0, |discount| discount.minor_units)
+    asked
+        .partner_discount
+        .map_or(0, |discount| discount.minor_units)
 }
 
 fn listing_of(book: &Book, place: &Place, asked: &PlaceLine) -> Result<Arc<Listing>, Refusal> {
@@ -107,7 +124,9 @@ fn listing_of(book: &Book, place: &Place, asked: &PlaceLine) -> Result<Arc<Listi
 
 /// Whether a listing is on sale at all, now and to this destination.
 fn check_sale(book: &Book, place: &Place, listing: &Listing) -> Result<(), Refusal> {
-    let refuse = |reason, message: &str| Err(Refusal::new(reason, message).with("listing_id", listing.listing_id));
+    let refuse = |reason, message: &str| {
+        Err(Refusal::new(reason, message).with("listing_id", listing.listing_id))
+    };
     if listing.partner_state != PartnerState::Active {
         return Err(Refusal::new(
             ErrorReason::PartnerSuspended,
@@ -121,14 +140,23 @@ fn check_sale(book: &Book, place: &Place, listing: &Listing) -> Result<(), Refus
         );
     }
     if listing.state != ListingState::Live {
-        return refuse(ErrorReason::ListingNotLive, "The listing is not on sale now.")
-            .map_err(|refusal| refusal.with("state", listing.state));
+        return refuse(
+            ErrorReason::ListingNotLive,
+            "The listing is not on sale now.",
+        )
+        .map_err(|refusal| refusal.with("state", listing.state));
     }
     if !listing.in_window(book.now) {
-        return refuse(ErrorReason::OutsideWindow, "The listing's sale window has not begun or is over.");
+        return refuse(
+            ErrorReason::OutsideWindow,
+            "The listing's sale window has not begun or is over.",
+        );
     }
     if !listing.sold_to(&place.destination.region_code) {
-        return refuse(ErrorReason::Territory, "The listing is not sold to this destination.");
+        return refuse(
+            ErrorReason::Territory,
+            "The listing is not sold to this destination.",
+        );
     }
     Ok(())
 }
@@ -142,15 +170,27 @@ fn line_of(
 ) -> Result<Line, Refusal> {
     if asked.quantity < 1 || asked.quantity % listing.quantity_step != 0 {
         let message = format!("must be a positive multiple of {}", listing.quantity_step);
-        return Err(Refusal::invalid(format!("lines[{index}].quantity"), message));
+        return Err(Refusal::invalid(
+            format!("lines[{index}].quantity"),
+            message,
+        ));
     }
-    if asked.partner_discount.is_some_and(|discount| discount.currency != listing.currency()) {
+    if asked
+        .partner_discount
+        .is_some_and(|discount| discount.currency != listing.currency())
+    {
         let message = format!("must be in {}, the listing's currency", listing.currency());
-        return Err(Refusal::invalid(format!("lines[{index}].partner_discount"), message));
+        return Err(Refusal::invalid(
+            format!("lines[{index}].partner_discount"),
+            message,
+        ));
     }
     let Some(assignment) = book.assignments.get(&asked.listing_id) else {
-        return Err(Refusal::new(ErrorReason::NoAllotment, "The listing has no units to sell yet.")
-            .with("listing_id", asked.listing_id));
+        return Err(Refusal::new(
+            ErrorReason::NoAllotment,
+            "The listing has no units to sell yet.",
+        )
+        .with("listing_id", asked.listing_id));
     };
     let sale = book.drop_of(&asked.listing_id)?;
     let (terms_version, unit_price, amount) = match quoted {
@@ -183,7 +223,11 @@ fn line_of(
 }
 
 fn stricter(terms: Option<ShipTerms>, listing: &Listing) -> ShipTerms {
-    let terms = terms.unwrap_or(ShipTerms { remorse: Duration::ZERO, ship_within: Duration::MAX, presale_time: None });
+    let terms = terms.unwrap_or(ShipTerms {
+        remorse: Duration::ZERO,
+        ship_within: Duration::MAX,
+        presale_time: None,
+    });
     ShipTerms {
         remorse: terms.remorse.max(listing.remorse),
         ship_within: terms.ship_within.min(listing.ship_within),
@@ -192,7 +236,11 @@ fn stricter(terms: Option<ShipTerms>, listing: &Listing) -> ShipTerms {
 }
 
 /// What the shopper was shown must be what they pay.
-fn check_payable(place: &Place, quote: Option<&Quote>, amount: &OrderAmount) -> Result<(), Refusal> {
+fn check_payable(
+    place: &Place,
+    quote: Option<&Quote>,
+    amount: &OrderAmount,
+) -> Result<(), Refusal> {
     let payable = amount.money(amount.payable);
     match place.expected_payable {
         Some(expected) if expected != payable => Err(price_changed(payable)),

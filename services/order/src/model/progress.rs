@@ -67,13 +67,21 @@ impl Step {
     pub fn refund_lines(&self) -> Vec<RefundLine> {
         let line = |(index, quantity): &(usize, i64)| {
             let line = self.order.placement.lines.get(*index)?;
-            Some(RefundLine { order_line_id: line.order_line_id, quantity: *quantity })
+            Some(RefundLine {
+                order_line_id: line.order_line_id,
+                quantity: *quantity,
+            })
         };
         self.units.iter().filter_map(line).collect()
     }
 }
 
-const KINDS: [StepKind; 4] = [StepKind::LinesCancelled, StepKind::Shipped, StepKind::Delivered, StepKind::Undelivered];
+const KINDS: [StepKind; 4] = [
+    StepKind::LinesCancelled,
+    StepKind::Shipped,
+    StepKind::Delivered,
+    StepKind::Undelivered,
+];
 
 impl StepKind {
     fn told(self, progress: &LineProgress) -> i64 {
@@ -124,18 +132,33 @@ impl Order {
                 steps.push(after.step(kind, units)?);
             }
         }
-        if !steps.is_empty() && !matches!(self.state, OrderState::Confirmed | OrderState::Completed) {
-            return Err(Refusal::wrong_state("order", self.state, "Only the units of a paid order can move."));
+        if !steps.is_empty() && !matches!(self.state, OrderState::Confirmed | OrderState::Completed)
+        {
+            return Err(Refusal::wrong_state(
+                "order",
+                self.state,
+                "Only the units of a paid order can move.",
+            ));
         }
         *self = after;
         Ok(steps)
     }
 
-    fn new_units(&self, kind: StepKind, progress: &[LineProgress]) -> Result<Vec<(usize, i64)>, Refusal> {
+    fn new_units(
+        &self,
+        kind: StepKind,
+        progress: &[LineProgress],
+    ) -> Result<Vec<(usize, i64)>, Refusal> {
         let mut units = BTreeMap::new();
         for line in progress {
-            let index = self.placement.lines.iter().position(|own| own.order_line_id == line.order_line_id);
-            let Some(index) = index else { return Err(Refusal::not_found("order line")) };
+            let index = self
+                .placement
+                .lines
+                .iter()
+                .position(|own| own.order_line_id == line.order_line_id);
+            let Some(index) = index else {
+                return Err(Refusal::not_found("order line"));
+            };
             let mut known = self.quantities[index];
             // A counter below zero is no progress, and one that was told twice counts once.
             let more = kind.told(line).max(0) - *kind.counter(&mut known);
@@ -154,12 +177,22 @@ impl Order {
             if kind.is_refunded() {
                 let amount = &self.placement.lines[index].amount;
                 let ordered = self.quantities[index].ordered;
-                let paid = PaidLine { ordered, shopper: amount.payable, partner: amount.partner_discount };
-                refund = refund.checked_add(paid.refund(before, more)).ok_or_else(too_large)?;
+                let paid = PaidLine {
+                    ordered,
+                    shopper: amount.payable,
+                    partner: amount.partner_discount,
+                };
+                refund = refund
+                    .checked_add(paid.refund(before, more))
+                    .ok_or_else(too_large)?;
             }
         }
         self.fulfilment_state = self.fulfilment_state_now();
-        if self.quantities.iter().all(|line| line.cancelled == line.ordered) {
+        if self
+            .quantities
+            .iter()
+            .all(|line| line.cancelled == line.ordered)
+        {
             self.state = OrderState::Cancelled;
         }
         if refund.is_zero() {
@@ -167,14 +200,22 @@ impl Order {
         } else if !self.owe(refund.shopper) {
             return Err(too_large());
         }
-        Ok(Step { kind, units, refund, order: self.clone() })
+        Ok(Step {
+            kind,
+            units,
+            refund,
+            order: self.clone(),
+        })
     }
 
     fn fulfilment_state_now(&self) -> FulfilmentState {
         let lines = &self.quantities;
         if lines.iter().all(|line| line.shipped == 0) {
             FulfilmentState::Unfulfilled
-        } else if lines.iter().any(|line| line.shipped + line.cancelled < line.ordered) {
+        } else if lines
+            .iter()
+            .any(|line| line.shipped + line.cancelled < line.ordered)
+        {
             FulfilmentState::PartiallyShipped
         } else if !lines.iter().all(LineQuantities::has_ended) {
             FulfilmentState::Shipped
@@ -187,11 +228,17 @@ impl Order {
 
     /// Whether every unit has come to its end on its way, and if so whether any of them arrived.
     pub fn arrival(&self) -> Option<Arrival> {
-        if self.state != OrderState::Confirmed || !self.quantities.iter().all(LineQuantities::has_ended) {
+        if self.state != OrderState::Confirmed
+            || !self.quantities.iter().all(LineQuantities::has_ended)
+        {
             return None;
         }
         let arrived = self.quantities.iter().any(|line| line.delivered > 0);
-        Some(if arrived { Arrival::Delivered } else { Arrival::NothingArrived })
+        Some(if arrived {
+            Arrival::Delivered
+        } else {
+            Arrival::NothingArrived
+        })
     }
 
     /// Its return window has ended.
@@ -217,16 +264,28 @@ pub enum Arrival {
 }
 
 fn check(line: &LineQuantities) -> Result<(), Refusal> {
-    let fits = line.cancelled.checked_add(line.shipped).is_some_and(|gone| gone <= line.ordered)
-        && line.delivered.checked_add(line.undelivered).is_some_and(|ended| ended <= line.shipped);
+    let fits = line
+        .cancelled
+        .checked_add(line.shipped)
+        .is_some_and(|gone| gone <= line.ordered)
+        && line
+            .delivered
+            .checked_add(line.undelivered)
+            .is_some_and(|ended| ended <= line.shipped);
     if fits {
         return Ok(());
     }
-    Err(Refusal::new(ErrorReason::OverQuantity, "More units of a line moved than it has."))
+    Err(Refusal::new(
+        ErrorReason::OverQuantity,
+        "More units of a line moved than it has.",
+    ))
 }
 
 fn too_large() -> Refusal {
-    Refusal::new(ErrorReason::OverQuantity, "The refunds of the order are too large to compute with.")
+    Refusal::new(
+        ErrorReason::OverQuantity,
+        "The refunds of the order are too large to compute with.",
+    )
 }
 
 #[cfg(test)]

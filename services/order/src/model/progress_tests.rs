@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    CollectedBy, Destination, Line, LineAmount, OrderAmount, PaymentState, Placement, ShipTerms, Unit,
+    CollectedBy, Destination, Line, LineAmount, OrderAmount, PaymentState, Placement, ShipTerms,
+    Unit,
 };
 
 fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) -> Line {
@@ -23,7 +24,12 @@ fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) -> Lin
         unit: Unit::Each,
         terms_version: 1,
         unit_price: Price::new(Money::new(Currency::EUR, payable), 1).expect("a price"),
-        amount: LineAmount { price: payable + partner_discount, partner_discount, payable, ..LineAmount::default() },
+        amount: LineAmount {
+            price: payable + partner_discount,
+            partner_discount,
+            payable,
+            ..LineAmount::default()
+        },
         quantity,
         touchpoints: Vec::new(),
         drop_id: None,
@@ -34,7 +40,8 @@ fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) -> Lin
 }
 
 fn paid(lines: Vec<Line>) -> Order {
-    let amount = OrderAmount::sum(Currency::EUR, lines.iter().map(|line| &line.amount)).expect("small");
+    let amount =
+        OrderAmount::sum(Currency::EUR, lines.iter().map(|line| &line.amount)).expect("small");
     let mut order = Order::placed(Arc::new(Placement {
         order_id: OrderId::from_uuid(1),
         partner_id: PartnerId::from_uuid(1),
@@ -45,7 +52,11 @@ fn paid(lines: Vec<Line>) -> Order {
         destination: Destination::default(),
         lines,
         amount,
-        ship_terms: ShipTerms { remorse: Duration::ZERO, ship_within: Duration::ZERO, presale_time: None },
+        ship_terms: ShipTerms {
+            remorse: Duration::ZERO,
+            ship_within: Duration::ZERO,
+            presale_time: None,
+        },
         hold_expire_time: Micros(60),
         place_time: Micros(0),
     }));
@@ -53,8 +64,20 @@ fn paid(lines: Vec<Line>) -> Order {
     order
 }
 
-fn told(number: u128, cancelled: i64, shipped: i64, delivered: i64, undelivered: i64) -> LineProgress {
-    LineProgress { order_line_id: OrderLineId::from_uuid(number), cancelled, shipped, delivered, undelivered }
+fn told(
+    number: u128,
+    cancelled: i64,
+    shipped: i64,
+    delivered: i64,
+    undelivered: i64,
+) -> LineProgress {
+    LineProgress {
+        order_line_id: OrderLineId::from_uuid(number),
+        cancelled,
+        shipped,
+        delivered,
+        undelivered,
+    }
 }
 
 fn kinds(steps: &[Step]) -> Vec<StepKind> {
@@ -66,28 +89,63 @@ fn an_order_goes_its_way_step_by_step() {
     let mut order = paid(vec![line(1, 2, 1_000, 0), line(2, 1, 500, 0)]);
     let version = order.version;
     let steps = order.advance(&[told(1, 0, 1, 0, 0)]).expect("ships");
-    assert_eq!((kinds(&steps), order.fulfilment_state), (vec![StepKind::Shipped], FulfilmentState::PartiallyShipped));
+    assert_eq!(
+        (kinds(&steps), order.fulfilment_state),
+        (vec![StepKind::Shipped], FulfilmentState::PartiallyShipped)
+    );
     assert_eq!(order.version, version + 1);
-    assert!(order.advance(&[told(1, 0, 1, 0, 0)]).expect("nothing new").is_empty());
-    order.advance(&[told(1, 0, 2, 0, 0), told(2, 0, 1, 0, 0)]).expect("ships the rest");
+    assert!(
+        order
+            .advance(&[told(1, 0, 1, 0, 0)])
+            .expect("nothing new")
+            .is_empty()
+    );
+    order
+        .advance(&[told(1, 0, 2, 0, 0), told(2, 0, 1, 0, 0)])
+        .expect("ships the rest");
     assert_eq!(order.fulfilment_state, FulfilmentState::Shipped);
     assert_eq!(order.arrival(), None);
-    order.advance(&[told(1, 0, 2, 2, 0), told(2, 0, 1, 1, 0)]).expect("arrives");
-    assert_eq!((order.fulfilment_state, order.arrival()), (FulfilmentState::Delivered, Some(Arrival::Delivered)));
-    assert_eq!((order.payment_state, order.refund_due), (PaymentState::Paid, 0));
+    order
+        .advance(&[told(1, 0, 2, 2, 0), told(2, 0, 1, 1, 0)])
+        .expect("arrives");
+    assert_eq!(
+        (order.fulfilment_state, order.arrival()),
+        (FulfilmentState::Delivered, Some(Arrival::Delivered))
+    );
+    assert_eq!(
+        (order.payment_state, order.refund_due),
+        (PaymentState::Paid, 0)
+    );
     order.complete();
-    assert_eq!((order.state, order.arrival()), (OrderState::Completed, None));
+    assert_eq!(
+        (order.state, order.arrival()),
+        (OrderState::Completed, None)
+    );
 }
 
 #[test]
 fn cancelled_units_are_paid_back_to_who_paid_for_them() {
     let mut order = paid(vec![line(1, 3, 1_000, 100), line(2, 1, 500, 0)]);
     let steps = order.advance(&[told(1, 1, 0, 0, 0)]).expect("cancelled");
-    assert_eq!(steps[0].refund, RefundShares { shopper: 333, partner: 33 });
+    assert_eq!(
+        steps[0].refund,
+        RefundShares {
+            shopper: 333,
+            partner: 33
+        }
+    );
     assert_eq!(steps[0].refund_lines()[0].quantity, 1);
-    assert_eq!((order.payment_state, order.state), (PaymentState::RefundDue, OrderState::Confirmed));
-    order.advance(&[told(1, 3, 0, 0, 0), told(2, 1, 0, 0, 0)]).expect("the rest, too");
-    assert_eq!((order.refund_due, order.state), (1_500, OrderState::Cancelled));
+    assert_eq!(
+        (order.payment_state, order.state),
+        (PaymentState::RefundDue, OrderState::Confirmed)
+    );
+    order
+        .advance(&[told(1, 3, 0, 0, 0), told(2, 1, 0, 0, 0)])
+        .expect("the rest, too");
+    assert_eq!(
+        (order.refund_due, order.state),
+        (1_500, OrderState::Cancelled)
+    );
     assert_eq!(order.fulfilment_state, FulfilmentState::Unfulfilled);
 }
 
@@ -96,7 +154,10 @@ fn a_lost_parcel_is_paid_back_and_ends_the_order() {
     let mut order = paid(vec![line(1, 2, 1_000, 0)]);
     let steps = order.advance(&[told(1, 0, 2, 0, 2)]).expect("lost");
     assert_eq!(kinds(&steps), [StepKind::Shipped, StepKind::Undelivered]);
-    assert_eq!((order.refund_due, order.fulfilment_state), (1_000, FulfilmentState::Undelivered));
+    assert_eq!(
+        (order.refund_due, order.fulfilment_state),
+        (1_000, FulfilmentState::Undelivered)
+    );
     assert_eq!(order.arrival(), Some(Arrival::NothingArrived));
     assert_eq!(order.state, OrderState::Confirmed);
 }
@@ -104,14 +165,28 @@ fn a_lost_parcel_is_paid_back_and_ends_the_order() {
 #[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let order = paid(vec![line(1, 2, 1_000, 0)]);
-    for wrong in [told(1, 1, 2, 0, 0), told(1, 0, 1, 2, 0), told(1, 0, 3, 0, 0), told(1, i64::MAX, 1, 0, 0), told(9, 1, 0, 0, 0)] {
+    for wrong in [
+        told(1, 1, 2, 0, 0),
+        told(1, 0, 1, 2, 0),
+        told(1, 0, 3, 0, 0),
+        told(1, i64::MAX, 1, 0, 0),
+        told(9, 1, 0, 0, 0),
+    ] {
         let mut changed = order.clone();
-        assert!(changed.advance(&[told(1, 1, 0, 0, 0), wrong]).is_err(), "{wrong:?}");
+        assert!(
+            changed.advance(&[told(1, 1, 0, 0, 0), wrong]).is_err(),
+            "{wrong:?}"
+        );
         assert_eq!(changed, order);
     }
     let mut unpaid = Order::placed(order.placement.clone());
     assert!(unpaid.advance(&[told(1, 0, 1, 0, 0)]).is_err());
-    assert!(unpaid.advance(&[told(1, 0, 0, 0, 0)]).expect("nothing happened").is_empty());
+    assert!(
+        unpaid
+            .advance(&[told(1, 0, 0, 0, 0)])
+            .expect("nothing happened")
+            .is_empty()
+    );
 }
 
 #[test]
@@ -123,10 +198,16 @@ fn a_free_order_owes_nothing() {
 }
 
 /// Lines and, for each, how its units end, one by one: true means cancelled, false lost; and in which order.
-#[allow(clippy::type_complexity, reason = "plain numbers, named in the comment")]
+#[allow(
+    clippy::type_complexity,
+    reason = "plain numbers, named in the comment"
+)]
 fn ends() -> impl Strategy<Value = (Vec<(i64, i64, i64)>, Vec<(prop::sample::Index, bool)>)> {
     let lines = proptest::collection::vec((1i64..6, 0i64..100_000, 0i64..1_000), 1..4);
-    (lines, proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..40))
+    (
+        lines,
+        proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..40),
+    )
 }
 
 proptest! {

@@ -71,8 +71,11 @@ mod tests {
     fn line() -> impl Strategy<Value = PaidLine> {
         let ordered = prop_oneof![1i64..20, 1i64..1_000_000_000];
         let amount = || prop_oneof![Just(0i64), 1i64..30, 1i64..1_000_000_000_000];
-        (ordered, amount(), amount())
-            .prop_map(|(ordered, shopper, partner)| PaidLine { ordered, shopper, partner })
+        (ordered, amount(), amount()).prop_map(|(ordered, shopper, partner)| PaidLine {
+            ordered,
+            shopper,
+            partner,
+        })
     }
 
     proptest! {
@@ -113,9 +116,19 @@ mod tests {
 
     #[test]
     fn the_last_unit_takes_the_rest() {
-        let line = PaidLine { ordered: 3, shopper: 100, partner: 1 };
+        let line = PaidLine {
+            ordered: 3,
+            shopper: 100,
+            partner: 1,
+        };
         let steps: Vec<_> = (0..3).map(|before| line.refund(before, 1)).collect();
-        assert_eq!(steps.iter().map(|step| step.shopper).collect::<Vec<_>>(), [33, 34, 33]);
-        assert_eq!(steps.iter().map(|step| step.partner).collect::<Vec<_>>(), [0, 1, 0]);
+        assert_eq!(
+            steps.iter().map(|step| step.shopper).collect::<Vec<_>>(),
+            [33, 34, 33]
+        );
+        assert_eq!(
+            steps.iter().map(|step| step.partner).collect::<Vec<_>>(),
+            [0, 1, 0]
+        );
     }
 }

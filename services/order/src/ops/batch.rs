@@ -30,7 +30,11 @@ use crate::model::{HoldRules, Order, Payment, RefundReason};
 use crate::store::key;
 
 /// Carries out the requests in arrival order; one verdict each.
-pub async fn run(tx: &mut Tx, rules: &HoldRules, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
+pub async fn run(
+    tx: &mut Tx,
+    rules: &HoldRules,
+    requests: &[Request],
+) -> Result<Vec<Verdict>, Fault> {
     let commands: Vec<&Command> = requests.iter().map(|request| &request.command).collect();
     let mut book = Book::new(tx.now(), *rules);
     let answered = load::load(tx, &mut book, &commands).await?;
@@ -68,10 +72,14 @@ async fn check_refused(
     }
     let places: Vec<_> = places.iter().collect();
     let names: Vec<_> = names.iter().collect();
-    if key::orders_by_key(tx, &places).await?.is_empty() && key::request_keys(tx, &names).await?.is_empty() {
+    if key::orders_by_key(tx, &places).await?.is_empty()
+        && key::request_keys(tx, &names).await?.is_empty()
+    {
         return Ok(());
     }
-    Err(Fault::Conflict("a twin of a refused command was carried out meanwhile".into()))
+    Err(Fault::Conflict(
+        "a twin of a refused command was carried out meanwhile".into(),
+    ))
 }
 
 /// Publishes and audits what happened, each on the word of whoever asked for it.
@@ -82,16 +90,24 @@ fn announce(tx: &mut Tx, requests: &[Request], book: &Book) {
         let name = request.command.name();
         match happening {
             Happening::Placed(order) => order_changed(tx, name, OrderChange::Placed, order),
-            Happening::HoldExtended(order) => order_changed(tx, name, OrderChange::HoldExtended, order),
+            Happening::HoldExtended(order) => {
+                order_changed(tx, name, OrderChange::HoldExtended, order)
+            }
             Happening::Cancelled(order) => order_changed(tx, name, OrderChange::Cancelled, order),
             Happening::Expired(order) => order_changed(tx, name, OrderChange::Expired, order),
             Happening::Paid(payment, order) => paid(tx, name, payment, order, book),
             Happening::RefundDue(payment, order) => paid(tx, name, payment, order, book),
             Happening::Moved(movement, stock) => {
                 tx.publish(events::stock_changed(stock));
-                tx.audit(name, stock.allotment_id, format!("{} {}", movement.kind, movement.quantity));
+                tx.audit(
+                    name,
+                    stock.allotment_id,
+                    format!("{} {}", movement.kind, movement.quantity),
+                );
             }
-            Happening::Stopped(stop_id) | Happening::Resumed(stop_id) => tx.audit(name, *stop_id, "done"),
+            Happening::Stopped(stop_id) | Happening::Resumed(stop_id) => {
+                tx.audit(name, *stop_id, "done")
+            }
             Happening::Replayed(resource) => tx.audit(name, resource.as_str(), "replayed"),
         }
     }
@@ -108,7 +124,10 @@ fn paid(tx: &mut Tx, name: &'static str, payment: &Payment, order: &Order, book:
     let refund = payment.first_refund();
     let (change, outcome) = match &refund {
         None => (OrderChange::Paid, "PAID"),
-        Some(refund) => (OrderChange::PaymentRecorded, RefundReason::as_str(refund.reason)),
+        Some(refund) => (
+            OrderChange::PaymentRecorded,
+            RefundReason::as_str(refund.reason),
+        ),
     };
     if let Some(refund) = &refund {
         tx.publish(events::refund(refund));

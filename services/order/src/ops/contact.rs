@@ -31,7 +31,9 @@ impl Operation for SetContact {
     async fn run(&self, tx: &mut Tx) -> Result<i64, Fault> {
         let order = order_list::order_by_id(tx, &self.order_id).await?;
         let own = order.filter(|order| order.placement.partner_id == self.partner_id);
-        let Some(mut order) = own else { return Err(Refusal::not_found("order").into()) };
+        let Some(mut order) = own else {
+            return Err(Refusal::not_found("order").into());
+        };
         self.check(&order)?;
         let loaded_version = order.version;
         order.contact_set();
@@ -50,10 +52,16 @@ impl SetContact {
         if !self.contact.is_in(&order.placement.destination) {
             return Err(Refusal::invalid(
                 "contact.region_code",
-                format!("must be {}, where the order goes.", order.placement.destination.region_code),
+                format!(
+                    "must be {}, where the order goes.",
+                    order.placement.destination.region_code
+                ),
             ));
         }
-        if !matches!(order.state, OrderState::PendingPayment | OrderState::Confirmed) {
+        if !matches!(
+            order.state,
+            OrderState::PendingPayment | OrderState::Confirmed
+        ) {
             let message = "Contact data can be set while an order waits for payment or shipment.";
             return Err(Refusal::wrong_state("order", order.state, message));
         }
@@ -87,7 +95,11 @@ impl Operation for GetContact {
         let Some(found) = contacts::contact_by_order(tx, &self.order_id).await? else {
             return Err(Refusal::not_found("contact").into());
         };
-        tx.audit(self.name(), self.order_id, format!("read for: {}", self.purpose));
+        tx.audit(
+            self.name(),
+            self.order_id,
+            format!("read for: {}", self.purpose),
+        );
         Ok(found)
     }
 }

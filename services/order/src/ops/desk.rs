@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::Db;
-use ::store::batch::{Admission, BatchRun, Lane, Priority};
 use ::store::Tx;
+use ::store::batch::{Admission, BatchRun, Lane, Priority};
 use kit::caller::Caller;
 use kit::errors::Fault;
 
 use super::batch;
 use crate::Config;
-use crate::model::{HoldRules, Placement};
 use crate::model::command::{Answer, Command, Confirm, Place, Verdict};
 use crate::model::payment::Payment;
+use crate::model::{HoldRules, Placement};
 
 /// A command and on whose word it is carried out.
 #[derive(Clone, Debug)]
@@ -46,27 +46,56 @@ pub struct Desk {
 impl Desk {
     /// Starts the lanes.
     pub fn start(db: &Db, config: &Config) -> Self {
-        Desk { lane: Lane::start(db, Runner { rules: hold_rules(config) }, &config.lane) }
+        Desk {
+            lane: Lane::start(
+                db,
+                Runner {
+                    rules: hold_rules(config),
+                },
+                &config.lane,
+            ),
+        }
     }
 
     /// Hands in a command and waits for its verdict. `Busy` means that nothing was done.
     pub async fn submit(&self, caller: &Arc<Caller>, command: Command) -> Result<Answer, Fault> {
-        let how = Admission { priority: priority(&command), deadline: None, affinity: None };
-        let request = Request { caller: caller.clone(), command };
+        let how = Admission {
+            priority: priority(&command),
+            deadline: None,
+            affinity: None,
+        };
+        let request = Request {
+            caller: caller.clone(),
+            command,
+        };
         Ok(self.lane.submit(request, how).await??)
     }
 
     /// Places an order; true when it had been placed before.
-    pub async fn place(&self, caller: &Arc<Caller>, place: Place) -> Result<(Arc<Placement>, bool), Fault> {
+    pub async fn place(
+        &self,
+        caller: &Arc<Caller>,
+        place: Place,
+    ) -> Result<(Arc<Placement>, bool), Fault> {
         match self.submit(caller, Command::Place(Box::new(place))).await? {
-            Answer::Placed { placement, replayed } => Ok((placement, replayed)),
+            Answer::Placed {
+                placement,
+                replayed,
+            } => Ok((placement, replayed)),
             other => Err(unexpected("a placement", &other)),
         }
     }
 
     /// Records a payment; true when it had been recorded before.
-    pub async fn confirm(&self, caller: &Arc<Caller>, confirm: Confirm) -> Result<(Arc<Payment>, bool), Fault> {
-        match self.submit(caller, Command::Confirm(Box::new(confirm))).await? {
+    pub async fn confirm(
+        &self,
+        caller: &Arc<Caller>,
+        confirm: Confirm,
+    ) -> Result<(Arc<Payment>, bool), Fault> {
+        match self
+            .submit(caller, Command::Confirm(Box::new(confirm)))
+            .await?
+        {
             Answer::Confirmed { payment, replayed } => Ok((payment, replayed)),
             other => Err(unexpected("a payment", &other)),
         }
@@ -87,7 +116,10 @@ fn priority(command: &Command) -> Priority {
 }
 
 fn unexpected(wanted: &str, got: &Answer) -> Fault {
-    Fault::internal(format!("the desk answered {} where {wanted} was due", got.name()))
+    Fault::internal(format!(
+        "the desk answered {} where {wanted} was due",
+        got.name()
+    ))
 }
 
 /// Carries out batches.

@@ -76,7 +76,11 @@ impl Operation for CreateDrop {
             create_time: now,
         };
         drops::drop_insert(tx, &drop, &self.listing_ids).await?;
-        tx.audit(self.name(), drop.drop_id, format!("{} units", self.total_limit));
+        tx.audit(
+            self.name(),
+            drop.drop_id,
+            format!("{} units", self.total_limit),
+        );
         view(tx, drop).await
     }
 }
@@ -86,7 +90,10 @@ impl CreateDrop {
     async fn check_listings(&self, tx: &mut Tx) -> Result<(), Fault> {
         let drawn = listing::allotments_of_listings(tx, &self.listing_ids).await?;
         let drawn: HashMap<ListingId, AllotmentId> = drawn.into_iter().collect();
-        let stray = self.listing_ids.iter().find(|id| drawn.get(*id) != Some(&self.allotment_id));
+        let stray = self
+            .listing_ids
+            .iter()
+            .find(|id| drawn.get(*id) != Some(&self.allotment_id));
         if let Some(listing_id) = stray {
             return Err(Refusal::new(
                 ErrorReason::NoAllotment,
@@ -95,7 +102,8 @@ impl CreateDrop {
             .with("listing_id", listing_id)
             .into());
         }
-        let overlap = drops::drop_overlap(tx, &self.listing_ids, self.start_time, self.end_time).await?;
+        let overlap =
+            drops::drop_overlap(tx, &self.listing_ids, self.start_time, self.end_time).await?;
         match overlap {
             None => Ok(()),
             Some(listing_id) => Err(Refusal::wrong_state(
@@ -158,7 +166,12 @@ impl Operation for GetDrop {
         let drop = found(drops::drop_by_id(tx, &self.drop_id).await?)?;
         let view = view(tx, drop).await?;
         match &self.partner_id {
-            Some(partner_id) if !view.shares.iter().any(|share| share.partner_id == *partner_id) => {
+            Some(partner_id)
+                if !view
+                    .shares
+                    .iter()
+                    .any(|share| share.partner_id == *partner_id) =>
+            {
                 Err(Refusal::not_found("drop").into())
             }
             _ => Ok(view),
@@ -190,7 +203,11 @@ impl Operation for ListDrops {
         for (drop_id, share) in drops::drop_shares(tx, &ids).await? {
             shares.entry(drop_id).or_default().push(share);
         }
-        let view = |drop: DropSale| DropView { shares: shares.remove(&drop.drop_id).unwrap_or_default(), drop, now };
+        let view = |drop: DropSale| DropView {
+            shares: shares.remove(&drop.drop_id).unwrap_or_default(),
+            drop,
+            now,
+        };
         Ok(page.into_iter().map(view).collect())
     }
 }
@@ -202,5 +219,9 @@ fn found(drop: Option<DropSale>) -> Result<DropSale, Refusal> {
 async fn view(tx: &mut Tx, drop: DropSale) -> Result<DropView, Fault> {
     let now = tx.now();
     let shares = drops::drop_shares(tx, &[drop.drop_id]).await?;
-    Ok(DropView { shares: shares.into_iter().map(|(_, share)| share).collect(), drop, now })
+    Ok(DropView {
+        shares: shares.into_iter().map(|(_, share)| share).collect(),
+        drop,
+        now,
+    })
 }

@@ -52,7 +52,9 @@ impl Expiry {
             desk,
             caller: Arc::new(Caller::system("expire-holds")),
             interval: config.sweep_interval(),
-            orders_max: i64::try_from(config.sweep_orders_max).unwrap_or(i64::MAX).max(1),
+            orders_max: i64::try_from(config.sweep_orders_max)
+                .unwrap_or(i64::MAX)
+                .max(1),
         }
     }
 
@@ -76,11 +78,22 @@ impl Expiry {
         let mut expired = 0;
         let mut after = None;
         loop {
-            let page = self.db.read(&self.caller, Overdue { after, orders_max: self.orders_max }).await?;
+            let page = self
+                .db
+                .read(
+                    &self.caller,
+                    Overdue {
+                        after,
+                        orders_max: self.orders_max,
+                    },
+                )
+                .await?;
             let whole = i64::try_from(page.len()).unwrap_or(i64::MAX) >= self.orders_max;
             after = page.last().copied();
             let expire = |(_, order_id): (Micros, OrderId)| async move {
-                self.desk.submit(&self.caller, Command::Expire(Expire { order_id })).await
+                self.desk
+                    .submit(&self.caller, Command::Expire(Expire { order_id }))
+                    .await
             };
             for answer in join_all(page.into_iter().map(expire)).await {
                 expired += u64::from(answer? == Answer::Expired);

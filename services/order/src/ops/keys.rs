@@ -47,12 +47,20 @@ impl KeyRing {
     /// An empty ring over the keys in `db`.
     pub fn new(db: Db, clock: SharedClock, config: &Config) -> Self {
         let kept = Cache::new(config.payment_keys_max);
-        KeyRing { db, clock, ttl: config.payment_key_ttl(), kept }
+        KeyRing {
+            db,
+            clock,
+            ttl: config.payment_key_ttl(),
+            kept,
+        }
     }
 
     /// Forgets what is kept of a key that is about to change.
     pub fn forget(&self, partner_id: &PartnerId, kid: &str) {
-        let changing = Kept { found: None, since: self.clock.instant() };
+        let changing = Kept {
+            found: None,
+            since: self.clock.instant(),
+        };
         self.kept.insert((*partner_id, kid.to_owned()), changing);
     }
 
@@ -71,7 +79,9 @@ impl KeyRing {
             return Err(statement::bad_key().into());
         };
         // A key that cannot be read verifies nothing; the catalogue does not accept such keys.
-        let Some(key) = found.key else { return Err(statement::bad_key().into()) };
+        let Some(key) = found.key else {
+            return Err(statement::bad_key().into());
+        };
         let statement = statement::verify(asked.statement, &key)?;
         statement.must_be_about(asked.order_id, asked.payment_reference)?;
         if !found.active && !self.is_recorded(caller, asked).await? {
@@ -80,22 +90,44 @@ impl KeyRing {
         Ok((statement, kid))
     }
 
-    async fn find(&self, caller: &Caller, partner_id: &PartnerId, kid: &str) -> Result<Option<Found>, Fault> {
+    async fn find(
+        &self,
+        caller: &Caller,
+        partner_id: &PartnerId,
+        kid: &str,
+    ) -> Result<Option<Found>, Fault> {
         let name = (*partner_id, kid.to_owned());
         let now = self.clock.instant();
-        let kept = self.kept.get(&name).filter(|kept| now.saturating_duration_since(kept.since) < self.ttl);
-        if let Some(Kept { found: Some(found), .. }) = kept {
+        let kept = self
+            .kept
+            .get(&name)
+            .filter(|kept| now.saturating_duration_since(kept.since) < self.ttl);
+        if let Some(Kept {
+            found: Some(found), ..
+        }) = kept
+        {
             return Ok(Some(found));
         }
-        let lookup = FindKey { partner_id: *partner_id, kid: kid.to_owned() };
-        let Some((jwk, active)) = self.db.read(caller, lookup).await? else { return Ok(None) };
-        let found = Found { key: PublicKey::from_jwk_json(&jwk).ok().map(Arc::new), active };
+        let lookup = FindKey {
+            partner_id: *partner_id,
+            kid: kid.to_owned(),
+        };
+        let Some((jwk, active)) = self.db.read(caller, lookup).await? else {
+            return Ok(None);
+        };
+        let found = Found {
+            key: PublicKey::from_jwk_json(&jwk).ok().map(Arc::new),
+            active,
+        };
         if kept.is_none() {
             // A change that began while this was read has left its mark, which must stay.
             let entry = self.kept.entry(name);
             entry.and_upsert_with(|now_kept| match now_kept.map(moka::Entry::into_value) {
                 Some(changing) if changing.found.is_none() && changing.since >= now => changing,
-                _ => Kept { found: Some(found.clone()), since: now },
+                _ => Kept {
+                    found: Some(found.clone()),
+                    since: now,
+                },
             });
         }
         Ok(Some(found))
@@ -156,6 +188,8 @@ impl Operation for IsRecorded {
     async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
         let keys = [(self.order_id, self.payment_reference.as_str())];
         let found = payment::payments_by_reference(tx, &keys).await?;
-        Ok(found.iter().any(|payment| payment.statement.0 == self.statement))
+        Ok(found
+            .iter()
+            .any(|payment| payment.statement.0 == self.statement))
     }
 }

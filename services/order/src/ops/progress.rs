@@ -10,9 +10,12 @@ use kit::errors::{Fault, Refusal};
 
 use crate::events::{self, OrderChange};
 use crate::model::progress::{Arrival, LineProgress, Step, StepKind};
-use crate::model::{CancelReason, CareBlocks, Order, OrderState, Refund, RefundReason, RefundState};
+use crate::model::{
+    CancelReason, CareBlocks, Order, OrderState, Refund, RefundReason, RefundState,
+};
 use crate::store::order_progress::{
-    Unsold, order_lines_update, order_note_blocks, order_note_reason, order_update, orders_to_complete, payment_owe, units_unsell,
+    Unsold, order_lines_update, order_note_blocks, order_note_reason, order_update,
+    orders_to_complete, payment_owe, units_unsell,
 };
 use crate::store::{order_list, payment};
 
@@ -45,7 +48,11 @@ pub async fn advance(
     order_update(tx, &order, loaded_version, complete_after).await?;
     order_lines_update(tx, &order).await?;
     for step in &steps {
-        tx.publish(events::order_changed(change_of(step.kind), &step.order, now));
+        tx.publish(events::order_changed(
+            change_of(step.kind),
+            &step.order,
+            now,
+        ));
         if !step.refund.is_zero() {
             authorise(tx, step, now).await?;
         }
@@ -56,11 +63,21 @@ pub async fn advance(
 
 /// Cancelled units can be sold again; units that got lost cannot.
 async fn give_back_units(tx: &mut Tx, order: &Order, steps: &[Step]) -> Result<(), Fault> {
-    let cancelled = steps.iter().find(|step| step.kind == StepKind::LinesCancelled);
+    let cancelled = steps
+        .iter()
+        .find(|step| step.kind == StepKind::LinesCancelled);
     let Some(step) = cancelled else { return Ok(()) };
     let lines = &order.placement.lines;
-    let unsold: Vec<Unsold<'_>> =
-        step.units.iter().filter_map(|(index, quantity)| Some(Unsold { line: lines.get(*index)?, quantity: *quantity })).collect();
+    let unsold: Vec<Unsold<'_>> = step
+        .units
+        .iter()
+        .filter_map(|(index, quantity)| {
+            Some(Unsold {
+                line: lines.get(*index)?,
+                quantity: *quantity,
+            })
+        })
+        .collect();
     units_unsell(tx, order, &unsold).await
 }
 
@@ -111,7 +128,11 @@ fn action_of(kind: StepKind) -> &'static str {
 }
 
 /// Notes why fulfilment cancelled units of an order; the units themselves follow.
-pub async fn note_cancel_reason(tx: &mut Tx, order_id: &OrderId, reason: CancelReason) -> Result<(), Fault> {
+pub async fn note_cancel_reason(
+    tx: &mut Tx,
+    order_id: &OrderId,
+    reason: CancelReason,
+) -> Result<(), Fault> {
     order_note_reason(tx, order_id, reason).await
 }
 
@@ -145,7 +166,9 @@ impl Operation for CompleteOrders {
         ids.sort_unstable();
         let mut completed = 0;
         for order_id in &ids {
-            let Some(mut order) = order_list::order_by_id(tx, order_id).await? else { continue };
+            let Some(mut order) = order_list::order_by_id(tx, order_id).await? else {
+                continue;
+            };
             if order.state != OrderState::Confirmed {
                 continue;
             }

@@ -46,7 +46,11 @@ impl Operation for QuoteOrder {
         look(tx, &mut book, &Command::Place(Box::new(self.place.clone()))).await?;
         let Priced { lines, amount, .. } = price_asked(&book, &self.place)?;
         let available = self.available(&mut book, &lines)?;
-        Ok(Quoted { quote: self.quote(&lines, amount.currency, now), amount, available })
+        Ok(Quoted {
+            quote: self.quote(&lines, amount.currency, now),
+            amount,
+            available,
+        })
     }
 }
 
@@ -54,7 +58,11 @@ impl QuoteOrder {
     /// Whether there are units for each line when those before it are taken. A limit is refused, because
     /// waiting does not help.
     fn available(&self, book: &mut Book, lines: &[Line]) -> Result<Vec<bool>, Refusal> {
-        let hold = |line| match book.hold(std::slice::from_ref(line), self.place.partner_id, &self.place.shopper_ref) {
+        let hold = |line| match book.hold(
+            std::slice::from_ref(line),
+            self.place.partner_id,
+            &self.place.shopper_ref,
+        ) {
             Ok(()) => Ok(true),
             Err(refusal) if refusal.reason == ErrorReason::SoldOut => Ok(false),
             Err(refusal) => Err(refusal),

@@ -40,7 +40,10 @@ impl Operation for GetOrder {
                 order_list::order_by_partner_order_id(tx, partner_id, partner_order_id).await?
             }
         };
-        let own = |order: &Order| self.partner_id.is_none_or(|partner_id| partner_id == order.placement.partner_id);
+        let own = |order: &Order| {
+            self.partner_id
+                .is_none_or(|partner_id| partner_id == order.placement.partner_id)
+        };
         match order.filter(own) {
             Some(order) => Ok((order, tx.now())),
             None => Err(Refusal::not_found("order").into()),

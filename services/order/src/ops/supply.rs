@@ -56,8 +56,15 @@ impl Operation for CreateAllotment {
         supply::supply_insert(tx, &stock).await?;
         supply::movement_insert(tx, &movement).await?;
         tx.publish(events::stock_changed(&stock));
-        tx.audit(self.name(), stock.allotment_id, format!("{} units", self.initial_quantity));
-        Ok(Allotment { stock, listings: Vec::new() })
+        tx.audit(
+            self.name(),
+            stock.allotment_id,
+            format!("{} units", self.initial_quantity),
+        );
+        Ok(Allotment {
+            stock,
+            listings: Vec::new(),
+        })
     }
 }
 
@@ -87,19 +94,33 @@ impl Operation for AssignListing {
             return Err(Refusal::not_found("listing").into());
         };
         if listing.variant_id != stock.variant_id {
-            return Err(Refusal::invalid("listing_id", "sells another variant than the allotment holds.").into());
+            return Err(Refusal::invalid(
+                "listing_id",
+                "sells another variant than the allotment holds.",
+            )
+            .into());
         }
         if let Some(assigned) = supply::assignment_by_listing(tx, &self.listing_id).await? {
             self.check_change(&assigned)?;
         }
-        let put = supply::assignment_put(tx, &self.listing_id, &self.allotment_id, &listing.partner_id, self.unit_cap);
+        let put = supply::assignment_put(
+            tx,
+            &self.listing_id,
+            &self.allotment_id,
+            &listing.partner_id,
+            self.unit_cap,
+        );
         if !put.await? {
             return Err(draws_elsewhere().into());
         }
         stock.version += 1;
         supply::supply_update(tx, &stock).await?;
         tx.publish(events::stock_changed(&stock));
-        tx.audit(self.name(), self.allotment_id, format!("{} with cap {}", self.listing_id, self.unit_cap));
+        tx.audit(
+            self.name(),
+            self.allotment_id,
+            format!("{} with cap {}", self.listing_id, self.unit_cap),
+        );
         supply::supply_with_listings(tx, stock).await
     }
 }
@@ -112,7 +133,10 @@ impl AssignListing {
         if self.unit_cap > 0 && assigned.taken > self.unit_cap {
             return Err(Refusal::new(
                 ErrorReason::StockInUse,
-                format!("The listing holds and has sold {} units already; the cap cannot be lower.", assigned.taken),
+                format!(
+                    "The listing holds and has sold {} units already; the cap cannot be lower.",
+                    assigned.taken
+                ),
             )
             .with("taken", assigned.taken));
         }
@@ -190,7 +214,10 @@ impl Operation for ListMovements {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Movement>, Fault> {
-        if supply::supply_by_id(tx, &self.allotment_id).await?.is_none() {
+        if supply::supply_by_id(tx, &self.allotment_id)
+            .await?
+            .is_none()
+        {
             return Err(Refusal::not_found("allotment").into());
         }
         supply::movement_page(tx, &self.allotment_id, &self.after, self.limit).await
@@ -227,7 +254,10 @@ impl Availability {
         } else {
             Band::Available
         };
-        Availability { band, cap_remaining }
+        Availability {
+            band,
+            cap_remaining,
+        }
     }
 }
 
@@ -263,7 +293,9 @@ impl Operation for GetAvailability {
         };
         match supply::supply_by_id(tx, &assigned.allotment_id).await? {
             Some(stock) => Ok(Availability::of(&stock, &assigned)),
-            None => Err(Fault::internal("a listing draws from an allotment that is not there")),
+            None => Err(Fault::internal(
+                "a listing draws from an allotment that is not there",
+            )),
         }
     }
 }
@@ -295,7 +327,10 @@ mod tests {
                 unit_cap,
                 taken,
             };
-            let Availability { band, cap_remaining } = Availability::of(&stock, &assigned);
+            let Availability {
+                band,
+                cap_remaining,
+            } = Availability::of(&stock, &assigned);
             (band, cap_remaining)
         };
         assert_eq!(availability(100, 10, 0, 50), (Band::Available, None));
@@ -304,6 +339,9 @@ mod tests {
         assert_eq!(availability(100, 90, 10, 10), (Band::SoldOut, Some(0)));
         assert_eq!(availability(100, 5, 60, 20), (Band::Low, Some(40)));
         assert_eq!(availability(0, 0, 0, 0), (Band::SoldOut, None));
-        assert_eq!(availability(i64::MAX, i64::MAX, 0, 0), (Band::Available, None));
+        assert_eq!(
+            availability(i64::MAX, i64::MAX, 0, 0),
+            (Band::Available, None)
+        );
     }
 }

@@ -14,7 +14,8 @@ use super::{Api, after, answered, bound_to, keyed, parse, render, request_key};
 use crate::model::command::{Answer, Command, Move};
 use crate::model::{Allotment, MovementKind};
 use crate::ops::supply::{
-    AssignListing, Band, CreateAllotment, GetAllotment, GetAvailability, ListAllotments, ListMovements,
+    AssignListing, Band, CreateAllotment, GetAllotment, GetAvailability, ListAllotments,
+    ListMovements,
 };
 
 const CREATE_ALLOTMENT: &str = "vitrine.order.v1.AllotmentService/CreateAllotment";
@@ -31,13 +32,27 @@ impl Api {
         let request_id = parse::request_id(&mut v, &request.request_id);
         let variant_id = v.id("variant_id", &request.variant_id);
         let display_name = v.text("display_name", &request.display_name, 1..=120);
-        let initial_quantity = v.range("initial_quantity", request.initial_quantity, 0..=parse::UNITS_MAX);
+        let initial_quantity = v.range(
+            "initial_quantity",
+            request.initial_quantity,
+            0..=parse::UNITS_MAX,
+        );
         v.finish()?;
-        let Some(variant_id) = variant_id else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(variant_id) = variant_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let keyed = keyed(caller, CREATE_ALLOTMENT, &request_id, &request);
-        let create = CreateAllotment { variant_id, display_name, initial_quantity };
-        let render = |created: &Allotment| pb::CreateAllotmentResponse { allotment: Some(render::allotment(created)) };
-        self.db.execute(caller, Idempotent::new(keyed, create, render)).await
+        let create = CreateAllotment {
+            variant_id,
+            display_name,
+            initial_quantity,
+        };
+        let render = |created: &Allotment| pb::CreateAllotmentResponse {
+            allotment: Some(render::allotment(created)),
+        };
+        self.db
+            .execute(caller, Idempotent::new(keyed, create, render))
+            .await
     }
 
     pub(super) async fn record_movement(
@@ -49,10 +64,17 @@ impl Api {
         let request_id = parse::request_id(&mut v, &request.request_id);
         let allotment_id = v.id("allotment_id", &request.allotment_id);
         let kind = movement_kind(&mut v, request.kind);
-        let quantity = v.range("quantity", request.quantity, -parse::UNITS_MAX..=parse::UNITS_MAX);
+        let quantity = v.range(
+            "quantity",
+            request.quantity,
+            -parse::UNITS_MAX..=parse::UNITS_MAX,
+        );
         let reason = v.text("reason", &request.reason, 1..=500);
         if kind.is_some_and(|kind| !kind.allows(quantity)) {
-            v.add("quantity", "must be positive for TOP_UP and RESTOCK, negative for SHRINKAGE and WITHDRAWN.");
+            v.add(
+                "quantity",
+                "must be positive for TOP_UP and RESTOCK, negative for SHRINKAGE and WITHDRAWN.",
+            );
         }
         v.finish()?;
         let (Some(allotment_id), Some(kind)) = (allotment_id, kind) else {
@@ -61,7 +83,15 @@ impl Api {
         let key = request_key(keyed(caller, RECORD_MOVEMENT, &request_id, &request), moved);
         let movement_id = MovementId::from_uuid(self.ids.next());
         let actor = caller.subject.clone();
-        let command = Move { key, movement_id, allotment_id, kind, quantity, reason, actor };
+        let command = Move {
+            key,
+            movement_id,
+            allotment_id,
+            kind,
+            quantity,
+            reason,
+            actor,
+        };
         let answer = self.desk.submit(caller, Command::Move(command)).await?;
         answered(&answer, moved)
     }
@@ -81,9 +111,17 @@ impl Api {
             return Err(Fault::internal("a parsed field is missing"));
         };
         let keyed = keyed(caller, ASSIGN_LISTING, &request_id, &request);
-        let assign = AssignListing { allotment_id, listing_id, unit_cap };
-        let render = |assigned: &Allotment| pb::AssignListingResponse { allotment: Some(render::allotment(assigned)) };
-        self.db.execute(caller, Idempotent::new(keyed, assign, render)).await
+        let assign = AssignListing {
+            allotment_id,
+            listing_id,
+            unit_cap,
+        };
+        let render = |assigned: &Allotment| pb::AssignListingResponse {
+            allotment: Some(render::allotment(assigned)),
+        };
+        self.db
+            .execute(caller, Idempotent::new(keyed, assign, render))
+            .await
     }
 
     pub(super) async fn get_allotment(
@@ -94,9 +132,13 @@ impl Api {
         let mut v = Violations::new();
         let allotment_id = v.id("allotment_id", &request.allotment_id);
         v.finish()?;
-        let Some(allotment_id) = allotment_id else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(allotment_id) = allotment_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let allotment = self.db.read(caller, GetAllotment { allotment_id }).await?;
-        Ok(pb::GetAllotmentResponse { allotment: Some(render::allotment(&allotment)) })
+        Ok(pb::GetAllotmentResponse {
+            allotment: Some(render::allotment(&allotment)),
+        })
     }
 
     pub(super) async fn list_allotments(
@@ -105,10 +147,18 @@ impl Api {
         request: pb::ListAllotmentsRequest,
     ) -> Result<pb::ListAllotmentsResponse, Fault> {
         let page = self.page(request.page_size, &request.page_token, "allotments")?;
-        let list = ListAllotments { after: after(&page)?, limit: page.limit() };
+        let list = ListAllotments {
+            after: after(&page)?,
+            limit: page.limit(),
+        };
         let allotments = self.db.read(caller, list).await?;
-        let (allotments, next_page_token) = page.cut(allotments, |found| vec![found.stock.allotment_id.to_string()]);
-        Ok(pb::ListAllotmentsResponse { allotments: allotments.iter().map(render::allotment).collect(), next_page_token })
+        let (allotments, next_page_token) = page.cut(allotments, |found| {
+            vec![found.stock.allotment_id.to_string()]
+        });
+        Ok(pb::ListAllotmentsResponse {
+            allotments: allotments.iter().map(render::allotment).collect(),
+            next_page_token,
+        })
     }
 
     pub(super) async fn list_movements(
@@ -117,15 +167,26 @@ impl Api {
         request: pb::ListMovementsRequest,
     ) -> Result<pb::ListMovementsResponse, Fault> {
         let mut v = Violations::new();
-        let allotment_id = v.id::<contracts::id::AllotmentId>("allotment_id", &request.allotment_id);
+        let allotment_id =
+            v.id::<contracts::id::AllotmentId>("allotment_id", &request.allotment_id);
         v.finish()?;
-        let Some(allotment_id) = allotment_id else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(allotment_id) = allotment_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let query = format!("movements|{allotment_id}");
         let page = self.page(request.page_size, &request.page_token, &query)?;
-        let list = ListMovements { allotment_id, after: after(&page)?, limit: page.limit() };
+        let list = ListMovements {
+            allotment_id,
+            after: after(&page)?,
+            limit: page.limit(),
+        };
         let movements = self.db.read(caller, list).await?;
-        let (movements, next_page_token) = page.cut(movements, |movement| vec![movement.movement_id.to_string()]);
-        Ok(pb::ListMovementsResponse { movements: movements.iter().map(render::movement).collect(), next_page_token })
+        let (movements, next_page_token) =
+            page.cut(movements, |movement| vec![movement.movement_id.to_string()]);
+        Ok(pb::ListMovementsResponse {
+            movements: movements.iter().map(render::movement).collect(),
+            next_page_token,
+        })
     }
 
     pub(super) async fn get_availability(
@@ -137,14 +198,28 @@ impl Api {
         let mut v = Violations::new();
         let listing_id = v.id("listing_id", &request.listing_id);
         v.finish()?;
-        let Some(listing_id) = listing_id else { return Err(Fault::internal("a parsed field is missing")) };
-        let found = self.db.read(caller, GetAvailability { partner_id, listing_id }).await?;
+        let Some(listing_id) = listing_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
+        let found = self
+            .db
+            .read(
+                caller,
+                GetAvailability {
+                    partner_id,
+                    listing_id,
+                },
+            )
+            .await?;
         let band = match found.band {
             Band::SoldOut => pb::AvailabilityBand::SoldOut,
             Band::Low => pb::AvailabilityBand::Low,
             Band::Available => pb::AvailabilityBand::Available,
         };
-        Ok(pb::GetAvailabilityResponse { band: band.into(), cap_remaining: found.cap_remaining })
+        Ok(pb::GetAvailabilityResponse {
+            band: band.into(),
+            cap_remaining: found.cap_remaining,
+        })
     }
 }
 
@@ -153,7 +228,10 @@ fn movement_kind(v: &mut Violations, number: i32) -> Option<MovementKind> {
     match v.enumeration::<pb::MovementKind>("kind", number) {
         pb::MovementKind::Unspecified => None,
         pb::MovementKind::Initial => {
-            v.add("kind", "must not be INITIAL; the first units come with CreateAllotment.");
+            v.add(
+                "kind",
+                "must not be INITIAL; the first units come with CreateAllotment.",
+            );
             None
         }
         pb::MovementKind::TopUp => Some(MovementKind::TopUp),
@@ -165,7 +243,10 @@ fn movement_kind(v: &mut Violations, number: i32) -> Option<MovementKind> {
 
 fn moved(answer: &Answer) -> Vec<u8> {
     let response = match answer {
-        Answer::Moved { allotment, movement } => pb::RecordMovementResponse {
+        Answer::Moved {
+            allotment,
+            movement,
+        } => pb::RecordMovementResponse {
             allotment: Some(render::allotment(allotment)),
             movement: Some(render::movement(movement)),
         },

@@ -34,19 +34,41 @@ impl Api {
         let lines = parse::quantities(&mut v, &request.lines, lines_max);
         let reason = parse::cancel_reason(&mut v, request.reason, partner_id.is_some());
         v.finish()?;
-        let Some(order_id) = order_id else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(order_id) = order_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let keyed = keyed(caller, CANCEL_ORDER, &request_id, &request);
         let key = request_key(keyed.clone(), cancelled);
-        let cancel = Cancel { key, partner_id, order_id, lines: lines.clone(), reason };
+        let cancel = Cancel {
+            key,
+            partner_id,
+            order_id,
+            lines: lines.clone(),
+            reason,
+        };
         match self.desk.submit(caller, Command::Cancel(cancel)).await? {
             Answer::CancelAfterPayment => {}
             answer => return answered(&answer, cancelled),
         }
-        let (order, _) = self.db.read(caller, GetOrder { partner_id, name: OrderName::Id(order_id) }).await?;
+        let (order, _) = self
+            .db
+            .read(
+                caller,
+                GetOrder {
+                    partner_id,
+                    name: OrderName::Id(order_id),
+                },
+            )
+            .await?;
         check_lines(&order, &lines)?;
         let decision = self.ask_fulfillment(&keyed, &order, &lines, reason).await?;
         let note = NoteDecision { order_id, decision };
-        self.db.execute(caller, Idempotent::new(keyed, note, |decision| decided(*decision))).await
+        self.db
+            .execute(
+                caller,
+                Idempotent::new(keyed, note, |decision| decided(*decision)),
+            )
+            .await
     }
 
     /// The same key always asks the same thing, so asking again after a lost answer changes nothing.
@@ -73,9 +95,9 @@ impl Api {
             fulfillment_pb::CancelDecision::Cancelled => Ok(CancelDecision::Cancelled),
             fulfillment_pb::CancelDecision::CancelPending => Ok(CancelDecision::Pending),
             fulfillment_pb::CancelDecision::TooLate => Ok(CancelDecision::TooLate),
-            fulfillment_pb::CancelDecision::Unspecified => {
-                Err(Fault::internal("fulfilment decided something that this service does not know"))
-            }
+            fulfillment_pb::CancelDecision::Unspecified => Err(Fault::internal(
+                "fulfilment decided something that this service does not know",
+            )),
         }
     }
 }
@@ -91,7 +113,13 @@ fn scoped(keyed: &Keyed) -> String {
 }
 
 fn check_lines(order: &Order, lines: &[(OrderLineId, i64)]) -> Result<(), Refusal> {
-    let known = |id: &OrderLineId| order.placement.lines.iter().any(|line| line.order_line_id == *id);
+    let known = |id: &OrderLineId| {
+        order
+            .placement
+            .lines
+            .iter()
+            .any(|line| line.order_line_id == *id)
+    };
     match lines.iter().find(|(id, _)| !known(id)) {
         Some(_) => Err(Refusal::not_found("order line")),
         None => Ok(()),
@@ -109,5 +137,7 @@ fn decided(decision: CancelDecision) -> pb::CancelOrderResponse {
         CancelDecision::Pending => pb::CancelOutcome::CancelPending,
         CancelDecision::TooLate => pb::CancelOutcome::TooLate,
     };
-    pb::CancelOrderResponse { outcome: outcome.into() }
+    pb::CancelOrderResponse {
+        outcome: outcome.into(),
+    }
 }

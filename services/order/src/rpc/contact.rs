@@ -31,8 +31,23 @@ impl Api {
             return Err(Fault::internal("a parsed field is missing"));
         };
         let keyed = keyed(caller, SET_CONTACT, &request_id, &request);
-        let render = |contact_version: &i64| pb::SetContactResponse { contact_version: *contact_version };
-        self.db.execute(caller, Idempotent::new(keyed, SetContact { partner_id, order_id, contact }, render)).await
+        let render = |contact_version: &i64| pb::SetContactResponse {
+            contact_version: *contact_version,
+        };
+        self.db
+            .execute(
+                caller,
+                Idempotent::new(
+                    keyed,
+                    SetContact {
+                        partner_id,
+                        order_id,
+                        contact,
+                    },
+                    render,
+                ),
+            )
+            .await
     }
 
     pub(super) async fn get_contact(
@@ -44,9 +59,17 @@ impl Api {
         let order_id = v.id("order_id", &request.order_id);
         let purpose = v.text("purpose", &request.purpose, 1..=200);
         v.finish()?;
-        let Some(order_id) = order_id else { return Err(Fault::internal("a parsed field is missing")) };
-        let (contact, contact_version) = self.db.execute(caller, GetContact { order_id, purpose }).await?;
-        Ok(pb::GetContactResponse { contact: Some(rendered(contact)), contact_version })
+        let Some(order_id) = order_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
+        let (contact, contact_version) = self
+            .db
+            .execute(caller, GetContact { order_id, purpose })
+            .await?;
+        Ok(pb::GetContactResponse {
+            contact: Some(rendered(contact)),
+            contact_version,
+        })
     }
 }
 
@@ -66,7 +89,10 @@ fn contact(v: &mut Violations, value: &Option<pb::Contact>) -> Option<Contact> {
 fn plain(v: &mut Violations, contact: &pb::PlainContact) -> PlainContact {
     let recipient_name = v.text("recipient_name", &contact.recipient_name, 1..=200);
     if !contact.phone_number.is_empty() && !is_e164(&contact.phone_number) {
-        v.add("phone_number", "must be an E.164 number such as +33612345678, or empty.");
+        v.add(
+            "phone_number",
+            "must be an E.164 number such as +33612345678, or empty.",
+        );
     }
     v.items("address_lines", &contact.address_lines, 1..=6);
     for (index, line) in contact.address_lines.iter().enumerate().take(6) {
@@ -89,13 +115,19 @@ fn token(v: &mut Violations, contact: &pb::TokenContact) -> TokenContact {
     let token = v.text("token", &contact.token, 1..=1_024);
     let masked_text = v.text("masked_text", &contact.masked_text, 0..=300);
     parse::region_code(v, &contact.region_code);
-    TokenContact { token, masked_text, region_code: contact.region_code.clone() }
+    TokenContact {
+        token,
+        masked_text,
+        region_code: contact.region_code.clone(),
+    }
 }
 
 /// A plus sign and 7 to 15 digits that do not begin with 0.
 fn is_e164(number: &str) -> bool {
     number.strip_prefix('+').is_some_and(|digits| {
-        (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit())
+        (7..=15).contains(&digits.len())
+            && !digits.starts_with('0')
+            && digits.bytes().all(|digit| digit.is_ascii_digit())
     })
 }
 
@@ -137,24 +169,68 @@ mod tests {
         let mut contact = good();
         change(&mut contact);
         let mut v = Violations::new();
-        super::contact(&mut v, &Some(pb::Contact { form: Some(Form::Plain(contact)) }));
+        super::contact(
+            &mut v,
+            &Some(pb::Contact {
+                form: Some(Form::Plain(contact)),
+            }),
+        );
         let refusal = v.finish().err();
-        refusal.map(|refusal| refusal.violations.into_iter().map(|found| found.field).collect()).unwrap_or_default()
+        refusal
+            .map(|refusal| {
+                refusal
+                    .violations
+                    .into_iter()
+                    .map(|found| found.field)
+                    .collect()
+            })
+            .unwrap_or_default()
     }
 
     #[test]
     fn every_field_of_readable_data_is_checked() {
         assert_eq!(wrong(|_| {}), Vec::<String>::new());
-        assert_eq!(wrong(|contact| contact.phone_number.clear()), Vec::<String>::new());
-        assert_eq!(wrong(|contact| contact.recipient_name = " ".into()), ["contact.plain.recipient_name"]);
-        for number in ["0612345678", "+0612345678", "+33 612345678", "+123456", "+1234567890123456"] {
-            assert_eq!(wrong(|contact| contact.phone_number = number.into()), ["contact.plain.phone_number"], "{number}");
+        assert_eq!(
+            wrong(|contact| contact.phone_number.clear()),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            wrong(|contact| contact.recipient_name = " ".into()),
+            ["contact.plain.recipient_name"]
+        );
+        for number in [
+            "0612345678",
+            "+0612345678",
+            "+33 612345678",
+            "+123456",
+            "+1234567890123456",
+        ] {
+            assert_eq!(
+                wrong(|contact| contact.phone_number = number.into()),
+                ["contact.plain.phone_number"],
+                "{number}"
+            );
         }
-        assert_eq!(wrong(|contact| contact.address_lines.clear()), ["contact.plain.address_lines"]);
-        assert_eq!(wrong(|contact| contact.address_lines.push("x\0".into())), ["contact.plain.address_lines[1]"]);
-        assert_eq!(wrong(|contact| contact.locality = "x".repeat(121)), ["contact.plain.locality"]);
-        assert_eq!(wrong(|contact| contact.postal_code = "x".repeat(21)), ["contact.plain.postal_code"]);
-        assert_eq!(wrong(|contact| contact.region_code = "fr".into()), ["contact.plain.region_code"]);
+        assert_eq!(
+            wrong(|contact| contact.address_lines.clear()),
+            ["contact.plain.address_lines"]
+        );
+        assert_eq!(
+            wrong(|contact| contact.address_lines.push("x\0".into())),
+            ["contact.plain.address_lines[1]"]
+        );
+        assert_eq!(
+            wrong(|contact| contact.locality = "x".repeat(121)),
+            ["contact.plain.locality"]
+        );
+        assert_eq!(
+            wrong(|contact| contact.postal_code = "x".repeat(21)),
+            ["contact.plain.postal_code"]
+        );
+        assert_eq!(
+            wrong(|contact| contact.region_code = "fr".into()),
+            ["contact.plain.region_code"]
+        );
     }
 
     #[test]

@@ -29,10 +29,16 @@ impl Api {
         let request_id = parse::request_id(&mut v, &request.request_id);
         let create = wanted(&mut v, &request.drop);
         v.finish()?;
-        let Some(create) = create else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(create) = create else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let keyed = keyed(caller, CREATE_DROP, &request_id, &request);
-        let render = |created: &DropView| pb::CreateDropResponse { drop: Some(drop_sale(created)) };
-        self.db.execute(caller, Idempotent::new(keyed, create, render)).await
+        let render = |created: &DropView| pb::CreateDropResponse {
+            drop: Some(drop_sale(created)),
+        };
+        self.db
+            .execute(caller, Idempotent::new(keyed, create, render))
+            .await
     }
 
     pub(super) async fn end_drop(
@@ -45,10 +51,19 @@ impl Api {
         let drop_id = v.id("drop_id", &request.drop_id);
         let reason = v.text("reason", &request.reason, 1..=500);
         v.finish()?;
-        let Some(drop_id) = drop_id else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(drop_id) = drop_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let keyed = keyed(caller, END_DROP, &request_id, &request);
-        let render = |ended: &DropView| pb::EndDropResponse { drop: Some(drop_sale(ended)) };
-        self.db.execute(caller, Idempotent::new(keyed, EndDrop { drop_id, reason }, render)).await
+        let render = |ended: &DropView| pb::EndDropResponse {
+            drop: Some(drop_sale(ended)),
+        };
+        self.db
+            .execute(
+                caller,
+                Idempotent::new(keyed, EndDrop { drop_id, reason }, render),
+            )
+            .await
     }
 
     pub(super) async fn get_drop(
@@ -60,10 +75,23 @@ impl Api {
         let mut v = Violations::new();
         let drop_id = v.id("drop_id", &request.drop_id);
         v.finish()?;
-        let Some(drop_id) = drop_id else { return Err(Fault::internal("a parsed field is missing")) };
-        let found = self.db.read(caller, GetDrop { partner_id, drop_id }).await?;
+        let Some(drop_id) = drop_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
+        let found = self
+            .db
+            .read(
+                caller,
+                GetDrop {
+                    partner_id,
+                    drop_id,
+                },
+            )
+            .await?;
         let drop = match &partner_id {
-            Some(partner_id) => render::drop_sale_for(&found.drop, &found.shares, partner_id, found.now),
+            Some(partner_id) => {
+                render::drop_sale_for(&found.drop, &found.shares, partner_id, found.now)
+            }
             None => drop_sale(&found),
         };
         Ok(pb::GetDropResponse { drop: Some(drop) })
@@ -75,9 +103,22 @@ impl Api {
         request: pb::ListDropsRequest,
     ) -> Result<pb::ListDropsResponse, Fault> {
         let page = self.page(request.page_size, &request.page_token, "drops")?;
-        let drops = self.db.read(caller, ListDrops { after: after(&page)?, limit: page.limit() }).await?;
-        let (drops, next_page_token) = page.cut(drops, |found| vec![found.drop.drop_id.to_string()]);
-        Ok(pb::ListDropsResponse { drops: drops.iter().map(drop_sale).collect(), next_page_token })
+        let drops = self
+            .db
+            .read(
+                caller,
+                ListDrops {
+                    after: after(&page)?,
+                    limit: page.limit(),
+                },
+            )
+            .await?;
+        let (drops, next_page_token) =
+            page.cut(drops, |found| vec![found.drop.drop_id.to_string()]);
+        Ok(pb::ListDropsResponse {
+            drops: drops.iter().map(drop_sale).collect(),
+            next_page_token,
+        })
     }
 }
 
@@ -97,7 +138,11 @@ fn wanted(v: &mut Violations, value: &Option<pb::Drop>) -> Option<CreateDrop> {
         v.add("window", "must have a start_time and an end_time.");
     }
     let total_limit = v.range("total_limit", drop.total_limit, 1..=parse::UNITS_MAX);
-    let per_person_limit = v.range("per_person_limit", drop.per_person_limit, 0..=parse::UNITS_MAX);
+    let per_person_limit = v.range(
+        "per_person_limit",
+        drop.per_person_limit,
+        0..=parse::UNITS_MAX,
+    );
     Some(CreateDrop {
         allotment_id: allotment_id?,
         listing_ids,
@@ -117,7 +162,9 @@ fn listing_ids(v: &mut Violations, texts: &[String]) -> Vec<ListingId> {
     let mut ids = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let field = format!("listing_ids[{index}]");
-        let Some(id) = v.id::<ListingId>(&field, text) else { continue };
+        let Some(id) = v.id::<ListingId>(&field, text) else {
+            continue;
+        };
         if !seen.insert(id) {
             v.add(&field, "is named already; name each listing once.");
         }

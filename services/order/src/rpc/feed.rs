@@ -19,7 +19,10 @@ impl OrderFeedService for Api {
         let pb::ListOrderFeedRequest { cursor, page_size } = request.into_inner();
         let page = self.feed.serve_list(&caller, &cursor, page_size).await?;
         let (entries, next_cursor) = (page.entries, page.next_cursor);
-        Ok(Response::new(pb::ListOrderFeedResponse { entries, next_cursor }))
+        Ok(Response::new(pb::ListOrderFeedResponse {
+            entries,
+            next_cursor,
+        }))
     }
 
     type WatchOrderFeedStream = BoxStream<'static, Result<pb::WatchOrderFeedResponse, Status>>;
@@ -30,7 +33,10 @@ impl OrderFeedService for Api {
     ) -> Result<Response<Self::WatchOrderFeedStream>, Status> {
         let caller = Caller::of(&request)?;
         let cursor = request.into_inner().cursor;
-        let pages = self.feed.serve_watch(&caller, &cursor, self.drain.clone()).await?;
+        let pages = self
+            .feed
+            .serve_watch(&caller, &cursor, self.drain.clone())
+            .await?;
         let answers = pages.map(|page| {
             let entries = page.map_err(Status::from)?;
             Ok(pb::WatchOrderFeedResponse { entries })

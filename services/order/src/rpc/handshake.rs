@@ -41,7 +41,17 @@ impl Api {
             ..self.placement(partner_id, destination, lines)
         };
         let rules = hold_rules(&self.config);
-        let quoted = self.db.read(caller, QuoteOrder { place, rules, ttl: self.config.quote_ttl() }).await?;
+        let quoted = self
+            .db
+            .read(
+                caller,
+                QuoteOrder {
+                    place,
+                    rules,
+                    ttl: self.config.quote_ttl(),
+                },
+            )
+            .await?;
         let currency = quoted.quote.currency;
         let line = |(line, available): (&crate::model::command::QuoteLine, &bool)| pb::QuotedLine {
             listing_id: line.listing_id.into(),
@@ -51,7 +61,13 @@ impl Api {
             available: *available,
         };
         Ok(pb::QuoteOrderResponse {
-            lines: quoted.quote.lines.iter().zip(&quoted.available).map(line).collect(),
+            lines: quoted
+                .quote
+                .lines
+                .iter()
+                .zip(&quoted.available)
+                .map(line)
+                .collect(),
             amount: Some(render::order_amount(&quoted.amount)),
             quote_token: self.sealer.seal(&quoted.quote, &shopper_ref),
             expire_time: Some(quoted.quote.expire_time.to_proto()),
@@ -68,12 +84,17 @@ impl Api {
         Ok(render::placement(&placement))
     }
 
-    fn parse_place(&self, partner_id: PartnerId, request: &pb::PlaceOrderRequest) -> Result<Place, Refusal> {
+    fn parse_place(
+        &self,
+        partner_id: PartnerId,
+        request: &pb::PlaceOrderRequest,
+    ) -> Result<Place, Refusal> {
         let (mut v, mut unoffered) = (Violations::new(), Unoffered::default());
         let partner_order_id = v.text("partner_order_id", &request.partner_order_id, 1..=64);
         let shopper_ref = v.text("shopper_ref", &request.shopper_ref, 1..=128);
         unoffered.note("person_key", !request.person_key.is_empty());
-        let partner_checkout_id = v.text("partner_checkout_id", &request.partner_checkout_id, 0..=64);
+        let partner_checkout_id =
+            v.text("partner_checkout_id", &request.partner_checkout_id, 0..=64);
         let lines = self.lines(&mut v, &mut unoffered, &request.lines);
         let destination = parse::destination(&mut v, &request.destination);
         v.text("quote_token", &request.quote_token, 0..=TOKEN_CHARS_MAX);
@@ -99,13 +120,29 @@ impl Api {
         })
     }
 
-    fn lines(&self, v: &mut Violations, unoffered: &mut Unoffered, lines: &[pb::LineRequest]) -> Vec<WantedLine> {
+    fn lines(
+        &self,
+        v: &mut Violations,
+        unoffered: &mut Unoffered,
+        lines: &[pb::LineRequest],
+    ) -> Vec<WantedLine> {
         let most = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-        parse::lines(v, unoffered, lines, most(self.config.order_lines_max), most(self.config.touchpoints_max))
+        parse::lines(
+            v,
+            unoffered,
+            lines,
+            most(self.config.order_lines_max),
+            most(self.config.touchpoints_max),
+        )
     }
 
     /// A placement of these lines, with ids of its own.
-    fn placement(&self, partner_id: PartnerId, destination: Destination, lines: Vec<WantedLine>) -> Place {
+    fn placement(
+        &self,
+        partner_id: PartnerId,
+        destination: Destination,
+        lines: Vec<WantedLine>,
+    ) -> Place {
         let line = |line: WantedLine| PlaceLine {
             order_line_id: OrderLineId::from_uuid(self.ids.next()),
             listing_id: line.listing_id,
@@ -143,7 +180,18 @@ impl Api {
             return Err(Fault::internal("a parsed field is missing"));
         };
         let key = request_key(keyed(caller, EXTEND_HOLD, &request_id, &request), extended);
-        let answer = self.desk.submit(caller, Command::Extend(Extend { key, partner_id, order_id, extension })).await?;
+        let answer = self
+            .desk
+            .submit(
+                caller,
+                Command::Extend(Extend {
+                    key,
+                    partner_id,
+                    order_id,
+                    extension,
+                }),
+            )
+            .await?;
         answered(&answer, extended)
     }
 
@@ -158,8 +206,14 @@ impl Api {
         let payment_reference = v.text("payment_reference", &request.payment_reference, 1..=128);
         let statement = v.text("statement", &request.statement, 1..=STATEMENT_CHARS_MAX);
         v.finish()?;
-        let Some(order_id) = order_id else { return Err(Fault::internal("a parsed field is missing")) };
-        let asked = Asked { order_id: &order_id, payment_reference: &payment_reference, statement: &statement };
+        let Some(order_id) = order_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
+        let asked = Asked {
+            order_id: &order_id,
+            payment_reference: &payment_reference,
+            statement: &statement,
+        };
         let (stated, kid) = self.keys.verify(caller, &partner_id, &asked).await?;
         let confirm = Confirm {
             payment_id: PaymentId::from_uuid(self.ids.next()),

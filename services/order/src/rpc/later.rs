@@ -60,6 +60,9 @@ impl Api {
 }
 
 fn later(method: &str) -> Refusal {
-    Refusal::new(ErrorReason::NotOffered, format!("{method} is not offered yet; nothing was done."))
-        .with("method", method)
+    Refusal::new(
+        ErrorReason::NotOffered,
+        format!("{method} is not offered yet; nothing was done."),
+    )
+    .with("method", method)
 }

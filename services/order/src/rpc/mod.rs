@@ -103,13 +103,22 @@ impl Api {
 
     /// A page of a list; `query` is what else decides what is in it.
     fn page(&self, page_size: i32, page_token: &str, query: &str) -> Result<Page, Refusal> {
-        Page::parse(page_size, page_token, self.config.page_size, self.config.page_size_max, query)
+        Page::parse(
+            page_size,
+            page_token,
+            self.config.page_size,
+            self.config.page_size_max,
+            query,
+        )
     }
 }
 
 /// The sort key of the page before, for lists sorted by one id.
 fn after(page: &Page) -> Result<String, Refusal> {
-    Ok(page.after_key(1)?.map(|key| key[0].clone()).unwrap_or_default())
+    Ok(page
+        .after_key(1)?
+        .map(|key| key[0].clone())
+        .unwrap_or_default())
 }
 
 /// The partner that the caller is bound to; none for the retailer and the suite.
@@ -130,13 +139,29 @@ fn listed_partner(caller: &Caller, asked: Option<PartnerId>) -> Result<Option<Pa
 
 /// The key of a mutation. The whole request is what was asked for.
 fn keyed(caller: &Caller, method: &'static str, request_id: &str, request: &impl Message) -> Keyed {
-    Keyed::new(caller.scope_key(), method, request_id, Fingerprint::of(request))
+    Keyed::new(
+        caller.scope_key(),
+        method,
+        request_id,
+        Fingerprint::of(request),
+    )
 }
 
 /// The same for a command of the desk.
 fn request_key(keyed: Keyed, render: Render) -> RequestKey {
-    let Keyed { scope, method, key, fingerprint } = keyed;
-    RequestKey { scope, method, key, fingerprint, render }
+    let Keyed {
+        scope,
+        method,
+        key,
+        fingerprint,
+    } = keyed;
+    RequestKey {
+        scope,
+        method,
+        key,
+        fingerprint,
+        render,
+    }
 }
 
 /// The answer of the desk to a command with a request key: rendered now, or kept from before.

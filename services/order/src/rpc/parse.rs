@@ -35,8 +35,11 @@ pub struct WantedLine {
 
 /// The refusal of a field that the contract has and this server does not offer yet.
 pub fn not_offered(field: &str) -> Refusal {
-    Refusal::new(ErrorReason::NotOffered, format!("Field {field} is not offered yet; leave it empty."))
-        .with("field", field)
+    Refusal::new(
+        ErrorReason::NotOffered,
+        format!("Field {field} is not offered yet; leave it empty."),
+    )
+    .with("field", field)
 }
 
 /// Fields that are set although they are not offered yet. They count only when nothing else is wrong.
@@ -88,11 +91,21 @@ pub fn lines(
             None => None,
         };
         let touchpoints = touchpoints(&mut v, unoffered, index, &line.touchpoints, touchpoints_max);
-        let Some(listing_id) = listing_id else { continue };
+        let Some(listing_id) = listing_id else {
+            continue;
+        };
         if !seen.insert(listing_id) {
-            v.add("listing_id", "is in another line already; send one line for each listing.");
+            v.add(
+                "listing_id",
+                "is in another line already; send one line for each listing.",
+            );
         }
-        wanted.push(WantedLine { listing_id, quantity, partner_discount, touchpoints });
+        wanted.push(WantedLine {
+            listing_id,
+            quantity,
+            partner_discount,
+            touchpoints,
+        });
     }
     wanted
 }
@@ -108,14 +121,21 @@ fn touchpoints(
         return Vec::new();
     }
     let parse = |(index, touchpoint): (usize, &common::Touchpoint)| {
-        unoffered.note(format!("lines[{line}].touchpoints[{index}].click_token"), !touchpoint.click_token.is_empty());
+        unoffered.note(
+            format!("lines[{line}].touchpoints[{index}].click_token"),
+            !touchpoint.click_token.is_empty(),
+        );
         let mut v = v.nested(format_args!("touchpoints[{index}]"));
         Touchpoint {
             outlet_id: v.opt_id("outlet_id", &touchpoint.outlet_id),
             room_id: v.opt_id("room_id", &touchpoint.room_id),
             creator_id: v.opt_id("creator_id", &touchpoint.creator_id),
             surface: v.text("surface", &touchpoint.surface, 0..=64),
-            media_time_ms: v.range("media_time_ms", touchpoint.media_time_ms, 0..=MEDIA_TIME_MAX_MS),
+            media_time_ms: v.range(
+                "media_time_ms",
+                touchpoint.media_time_ms,
+                0..=MEDIA_TIME_MAX_MS,
+            ),
             touch_time: v.opt_time("touch_time", &touchpoint.touch_time),
         }
     };
@@ -131,7 +151,11 @@ pub fn loose_touchpoints(v: &mut Violations, touchpoints: &[common::Touchpoint],
         v.opt_id::<contracts::id::RoomId>("room_id", &touchpoint.room_id);
         v.opt_id::<contracts::id::CreatorId>("creator_id", &touchpoint.creator_id);
         v.text("surface", &touchpoint.surface, 0..=64);
-        v.range("media_time_ms", touchpoint.media_time_ms, 0..=MEDIA_TIME_MAX_MS);
+        v.range(
+            "media_time_ms",
+            touchpoint.media_time_ms,
+            0..=MEDIA_TIME_MAX_MS,
+        );
         v.opt_time("touch_time", &touchpoint.touch_time);
         v.text("click_token", &touchpoint.click_token, 0..=2_048);
     }
@@ -139,20 +163,31 @@ pub fn loose_touchpoints(v: &mut Violations, touchpoints: &[common::Touchpoint],
 
 /// Where an order goes.
 pub fn destination(v: &mut Violations, value: &Option<pb::Destination>) -> Destination {
-    let Some(value) = v.required("destination", value) else { return Destination::default() };
+    let Some(value) = v.required("destination", value) else {
+        return Destination::default();
+    };
     let mut v = v.nested("destination");
     region_code(&mut v, &value.region_code);
     let subdivision = value.subdivision_code.as_str();
     if !subdivision.is_empty() && !is_subdivision_of(subdivision, &value.region_code) {
-        v.add("subdivision_code", "must be an ISO 3166-2 code within region_code, such as US-CA, or empty.");
+        v.add(
+            "subdivision_code",
+            "must be an ISO 3166-2 code within region_code, such as US-CA, or empty.",
+        );
     }
-    Destination { region_code: value.region_code.clone(), subdivision_code: subdivision.to_owned() }
+    Destination {
+        region_code: value.region_code.clone(),
+        subdivision_code: subdivision.to_owned(),
+    }
 }
 
 /// An ISO 3166-1 alpha-2 code.
 pub fn region_code(v: &mut Violations, code: &str) {
     if code.len() != 2 || !code.bytes().all(|letter| letter.is_ascii_uppercase()) {
-        v.add("region_code", "must be an ISO 3166-1 alpha-2 code in capitals, such as FR.");
+        v.add(
+            "region_code",
+            "must be an ISO 3166-1 alpha-2 code in capitals, such as FR.",
+        );
     }
 }
 
@@ -160,17 +195,27 @@ fn is_subdivision_of(code: &str, region: &str) -> bool {
     code.split_once('-').is_some_and(|(of, rest)| {
         of == region
             && (1..=3).contains(&rest.len())
-            && rest.bytes().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
+            && rest
+                .bytes()
+                .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
     })
 }
 
 /// A length of time from a second up, or none when the field is absent.
-pub fn duration(v: &mut Violations, field: &str, value: &Option<prost_types::Duration>) -> Option<Duration> {
+pub fn duration(
+    v: &mut Violations,
+    field: &str,
+    value: &Option<prost_types::Duration>,
+) -> Option<Duration> {
     let value = value.as_ref()?;
-    let parsed = u64::try_from(value.seconds).ok().zip(u32::try_from(value.nanos).ok());
+    let parsed = u64::try_from(value.seconds)
+        .ok()
+        .zip(u32::try_from(value.nanos).ok());
     match parsed {
         // A day is more than any limit on what is asked for here, and keeps sums far from overflow.
-        Some((seconds @ 1..=86_400, nanos @ 0..=999_999_999)) => Some(Duration::new(seconds, nanos)),
+        Some((seconds @ 1..=86_400, nanos @ 0..=999_999_999)) => {
+            Some(Duration::new(seconds, nanos))
+        }
         _ => {
             v.add(field, "must be 1 second to 1 day.");
             None
@@ -179,7 +224,11 @@ pub fn duration(v: &mut Violations, field: &str, value: &Option<prost_types::Dur
 }
 
 /// Lines and quantities of an order; none means all.
-pub fn quantities(v: &mut Violations, lines: &[pb::LineQuantity], lines_max: usize) -> Vec<(OrderLineId, i64)> {
+pub fn quantities(
+    v: &mut Violations,
+    lines: &[pb::LineQuantity],
+    lines_max: usize,
+) -> Vec<(OrderLineId, i64)> {
     if !v.items("lines", lines, 0..=lines_max) {
         return Vec::new();
     }
@@ -188,9 +237,14 @@ pub fn quantities(v: &mut Violations, lines: &[pb::LineQuantity], lines_max: usi
     for (index, line) in lines.iter().enumerate() {
         let mut v = v.nested(format_args!("lines[{index}]"));
         let quantity = v.range("quantity", line.quantity, 1..=QUANTITY_MAX);
-        let Some(order_line_id) = v.id::<OrderLineId>("order_line_id", &line.order_line_id) else { continue };
+        let Some(order_line_id) = v.id::<OrderLineId>("order_line_id", &line.order_line_id) else {
+            continue;
+        };
         if !seen.insert(order_line_id) {
-            v.add("order_line_id", "is in another line already; send each line once.");
+            v.add(
+                "order_line_id",
+                "is in another line already; send each line once.",
+            );
         }
         parsed.push((order_line_id, quantity));
     }
@@ -200,15 +254,23 @@ pub fn quantities(v: &mut Violations, lines: &[pb::LineQuantity], lines_max: usi
 /// Why something is cancelled. Some reasons are the retailer's alone.
 pub fn cancel_reason(v: &mut Violations, number: i32, by_partner: bool) -> CancelReason {
     let reason = match v.enumeration::<pb::CancelReason>("reason", number) {
-        pb::CancelReason::Unspecified | pb::CancelReason::ShopperRequest => CancelReason::ShopperRequest,
+        pb::CancelReason::Unspecified | pb::CancelReason::ShopperRequest => {
+            CancelReason::ShopperRequest
+        }
         pb::CancelReason::PartnerRequest => CancelReason::PartnerRequest,
         pb::CancelReason::Shortage => CancelReason::Shortage,
         pb::CancelReason::Fraud => CancelReason::Fraud,
         pb::CancelReason::ProductSafety => CancelReason::ProductSafety,
     };
-    let partners_own = matches!(reason, CancelReason::ShopperRequest | CancelReason::PartnerRequest);
+    let partners_own = matches!(
+        reason,
+        CancelReason::ShopperRequest | CancelReason::PartnerRequest
+    );
     if by_partner && !partners_own {
-        v.add("reason", "is one that only the retailer gives; send SHOPPER_REQUEST or PARTNER_REQUEST.");
+        v.add(
+            "reason",
+            "is one that only the retailer gives; send SHOPPER_REQUEST or PARTNER_REQUEST.",
+        );
     }
     reason
 }
@@ -219,18 +281,33 @@ mod tests {
 
     fn fields(v: Violations) -> Vec<String> {
         let refusal = v.finish().expect_err("something is wrong");
-        refusal.violations.into_iter().map(|violation| violation.field).collect()
+        refusal
+            .violations
+            .into_iter()
+            .map(|violation| violation.field)
+            .collect()
     }
 
     #[test]
     fn every_wrong_line_is_named() {
         let listing_id = ListingId::from_uuid(1).to_string();
-        let line = |quantity| pb::LineRequest { listing_id: listing_id.clone(), quantity, ..Default::default() };
+        let line = |quantity| pb::LineRequest {
+            listing_id: listing_id.clone(),
+            quantity,
+            ..Default::default()
+        };
         let touched = pb::LineRequest {
             listing_id: "x".into(),
             quantity: 1,
-            partner_discount: Some(common::Money { currency_code: "EUR".into(), minor_units: -1 }),
-            touchpoints: vec![common::Touchpoint { media_time_ms: -1, outlet_id: "y".into(), ..Default::default() }],
+            partner_discount: Some(common::Money {
+                currency_code: "EUR".into(),
+                minor_units: -1,
+            }),
+            touchpoints: vec![common::Touchpoint {
+                media_time_ms: -1,
+                outlet_id: "y".into(),
+                ..Default::default()
+            }],
         };
         let (mut v, mut unoffered) = (Violations::new(), Unoffered::default());
         lines(&mut v, &mut unoffered, &[line(0), line(1), touched], 50, 10);
@@ -247,7 +324,13 @@ mod tests {
         );
         for count in [0, 51] {
             let mut v = Violations::new();
-            lines(&mut v, &mut Unoffered::default(), &vec![line(1); count], 50, 10);
+            lines(
+                &mut v,
+                &mut Unoffered::default(),
+                &vec![line(1); count],
+                50,
+                10,
+            );
             assert_eq!(fields(v), ["lines"]);
         }
     }
@@ -257,27 +340,52 @@ mod tests {
         let line = pb::LineRequest {
             listing_id: ListingId::from_uuid(1).into(),
             quantity: 1,
-            touchpoints: vec![common::Touchpoint { click_token: "t".into(), ..Default::default() }],
+            touchpoints: vec![common::Touchpoint {
+                click_token: "t".into(),
+                ..Default::default()
+            }],
             ..Default::default()
         };
         let (mut v, mut unoffered) = (Violations::new(), Unoffered::default());
         lines(&mut v, &mut unoffered, &[line], 50, 10);
         let refusal = unoffered.finish(v).expect_err("not offered");
         assert_eq!(refusal.reason, ErrorReason::NotOffered);
-        assert_eq!(refusal.metadata["field"], "lines[0].touchpoints[0].click_token");
+        assert_eq!(
+            refusal.metadata["field"],
+            "lines[0].touchpoints[0].click_token"
+        );
     }
 
     #[test]
     fn a_destination_is_a_region_and_perhaps_a_part_of_it() {
         let wrong = |region: &str, subdivision: &str| {
             let mut v = Violations::new();
-            let value = pb::Destination { region_code: region.into(), subdivision_code: subdivision.into() };
+            let value = pb::Destination {
+                region_code: region.into(),
+                subdivision_code: subdivision.into(),
+            };
             destination(&mut v, &Some(value));
-            v.finish().err().map(|refusal| refusal.violations.len()).unwrap_or(0)
+            v.finish()
+                .err()
+                .map(|refusal| refusal.violations.len())
+                .unwrap_or(0)
         };
-        assert_eq!((wrong("FR", ""), wrong("US", "US-CA"), wrong("FR", "FR-75")), (0, 0, 0));
-        assert_eq!((wrong("fr", ""), wrong("FRA", ""), wrong("", "")), (1, 1, 1));
-        assert_eq!((wrong("US", "CA-US"), wrong("US", "US-"), wrong("US", "US-CALI")), (1, 1, 1));
+        assert_eq!(
+            (wrong("FR", ""), wrong("US", "US-CA"), wrong("FR", "FR-75")),
+            (0, 0, 0)
+        );
+        assert_eq!(
+            (wrong("fr", ""), wrong("FRA", ""), wrong("", "")),
+            (1, 1, 1)
+        );
+        assert_eq!(
+            (
+                wrong("US", "CA-US"),
+                wrong("US", "US-"),
+                wrong("US", "US-CALI")
+            ),
+            (1, 1, 1)
+        );
         let mut v = Violations::new();
         destination(&mut v, &None);
         assert_eq!(fields(v), ["destination"]);
@@ -287,11 +395,25 @@ mod tests {
     fn durations_are_from_a_second_to_a_day() {
         let parse = |seconds, nanos| {
             let mut v = Violations::new();
-            let parsed = duration(&mut v, "extension", &Some(prost_types::Duration { seconds, nanos }));
+            let parsed = duration(
+                &mut v,
+                "extension",
+                &Some(prost_types::Duration { seconds, nanos }),
+            );
             (parsed, v.is_empty())
         };
-        assert_eq!(parse(90, 500_000_000), (Some(Duration::from_millis(90_500)), true));
-        for (seconds, nanos) in [(0, 999_999_999), (-1, 0), (86_401, 0), (1, -1), (1, 1_000_000_000), (i64::MAX, 0)] {
+        assert_eq!(
+            parse(90, 500_000_000),
+            (Some(Duration::from_millis(90_500)), true)
+        );
+        for (seconds, nanos) in [
+            (0, 999_999_999),
+            (-1, 0),
+            (86_401, 0),
+            (1, -1),
+            (1, 1_000_000_000),
+            (i64::MAX, 0),
+        ] {
             assert_eq!(parse(seconds, nanos), (None, false), "{seconds} {nanos}");
         }
     }

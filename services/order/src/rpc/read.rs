@@ -38,9 +38,13 @@ impl Api {
             }
         };
         v.finish()?;
-        let Some(name) = name else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(name) = name else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let (order, now) = self.db.read(caller, GetOrder { partner_id, name }).await?;
-        Ok(pb::GetOrderResponse { order: Some(render::order(&order, now)) })
+        Ok(pb::GetOrderResponse {
+            order: Some(render::order(&order, now)),
+        })
     }
 
     pub(super) async fn list_orders(
@@ -51,20 +55,39 @@ impl Api {
         let mut v = Violations::new();
         let asked = v.opt_id("partner_id", &request.partner_id);
         let state = v.opt_enumeration::<pb::OrderState>("state", request.state);
-        let partner_checkout_id = v.text("partner_checkout_id", &request.partner_checkout_id, 0..=64);
+        let partner_checkout_id =
+            v.text("partner_checkout_id", &request.partner_checkout_id, 0..=64);
         v.finish()?;
         let filter = OrderFilter {
-            partner_id: listed_partner(caller, asked)?.map(String::from).unwrap_or_default(),
-            state: state.map(|state| word(state.as_str_name(), "ORDER_STATE_")).unwrap_or_default(),
+            partner_id: listed_partner(caller, asked)?
+                .map(String::from)
+                .unwrap_or_default(),
+            state: state
+                .map(|state| word(state.as_str_name(), "ORDER_STATE_"))
+                .unwrap_or_default(),
             partner_checkout_id,
         };
-        let query = format!("orders|{}|{}|{}", filter.partner_id, filter.state, filter.partner_checkout_id);
+        let query = format!(
+            "orders|{}|{}|{}",
+            filter.partner_id, filter.state, filter.partner_checkout_id
+        );
         let page = self.page(request.page_size, &request.page_token, &query)?;
-        let list = ListOrders { filter, after: after(&page)?, limit: page.limit() };
+        let list = ListOrders {
+            filter,
+            after: after(&page)?,
+            limit: page.limit(),
+        };
         let (orders, now) = self.db.read(caller, list).await?;
-        let (orders, next_page_token) = page.cut(orders, |order| vec![order.order_id().to_string()]);
-        let orders = orders.iter().map(|order| render::order(order, now)).collect();
-        Ok(pb::ListOrdersResponse { orders, next_page_token })
+        let (orders, next_page_token) =
+            page.cut(orders, |order| vec![order.order_id().to_string()]);
+        let orders = orders
+            .iter()
+            .map(|order| render::order(order, now))
+            .collect();
+        Ok(pb::ListOrdersResponse {
+            orders,
+            next_page_token,
+        })
     }
 
     pub(super) async fn list_refunds(
@@ -78,16 +101,31 @@ impl Api {
         let state = v.opt_enumeration::<pb::RefundState>("state", request.state);
         v.finish()?;
         let filter = RefundFilter {
-            partner_id: listed_partner(caller, asked)?.map(String::from).unwrap_or_default(),
+            partner_id: listed_partner(caller, asked)?
+                .map(String::from)
+                .unwrap_or_default(),
             order_id: order_id.map(String::from).unwrap_or_default(),
-            state: state.map(|state| word(state.as_str_name(), "REFUND_STATE_")).unwrap_or_default(),
+            state: state
+                .map(|state| word(state.as_str_name(), "REFUND_STATE_"))
+                .unwrap_or_default(),
         };
-        let query = format!("refunds|{}|{}|{}", filter.partner_id, filter.order_id, filter.state);
+        let query = format!(
+            "refunds|{}|{}|{}",
+            filter.partner_id, filter.order_id, filter.state
+        );
         let page = self.page(request.page_size, &request.page_token, &query)?;
-        let list = ListRefunds { filter, after: after(&page)?, limit: page.limit() };
+        let list = ListRefunds {
+            filter,
+            after: after(&page)?,
+            limit: page.limit(),
+        };
         let refunds = self.db.read(caller, list).await?;
-        let (refunds, next_page_token) = page.cut(refunds, |refund| vec![refund.refund_id.to_string()]);
-        Ok(pb::ListRefundsResponse { refunds: refunds.iter().map(render::refund).collect(), next_page_token })
+        let (refunds, next_page_token) =
+            page.cut(refunds, |refund| vec![refund.refund_id.to_string()]);
+        Ok(pb::ListRefundsResponse {
+            refunds: refunds.iter().map(render::refund).collect(),
+            next_page_token,
+        })
     }
 }
 

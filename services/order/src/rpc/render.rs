@@ -8,9 +8,10 @@ use contracts::order::v1 as pb;
 use kit::clock::Micros;
 
 use crate::model::{
-    AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination, DropSale, DropShare, DropState,
-    FulfilmentState, Line, LineAmount, LineQuantities, Movement, MovementKind, Order, OrderAmount, OrderState, Payment,
-    PaymentOutcome, PaymentState, Placement, Refund, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
+    AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination, DropSale,
+    DropShare, DropState, FulfilmentState, Line, LineAmount, LineQuantities, Movement,
+    MovementKind, Order, OrderAmount, OrderState, Payment, PaymentOutcome, PaymentState, Placement,
+    Refund, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
 };
 
 /// An amount of money.
@@ -114,7 +115,10 @@ fn destination(destination: &Destination) -> pb::Destination {
 pub fn placement(placement: &Placement) -> pb::PlaceOrderResponse {
     let currency = placement.amount.currency;
     let as_placed = |placed: &Line| {
-        let counted = LineQuantities { ordered: placed.quantity, ..LineQuantities::default() };
+        let counted = LineQuantities {
+            ordered: placed.quantity,
+            ..LineQuantities::default()
+        };
         line(currency, placed, &counted)
     };
     pb::PlaceOrderResponse {
@@ -143,7 +147,9 @@ pub fn order(order: &Order, now: Micros) -> pb::Order {
         payment_state: payment_state(order.payment_state).into(),
         fulfilment_state: fulfilment_state(order.fulfilment_state).into(),
         aftersale_state: aftersale_state(order.aftersale_state).into(),
-        lines: counted.map(|(placed, counted)| line(currency, placed, counted)).collect(),
+        lines: counted
+            .map(|(placed, counted)| line(currency, placed, counted))
+            .collect(),
         amount: Some(order_amount(&placed.amount)),
         destination: Some(destination(&placed.destination)),
         hold_expire_time: pending.then(|| order.hold_expire_time.to_proto()),
@@ -151,9 +157,16 @@ pub fn order(order: &Order, now: Micros) -> pb::Order {
         pay_time: order.pay_time.map(Micros::to_proto),
         ship_not_before: order.ship_not_before.map(Micros::to_proto),
         ship_by: order.ship_by.map(Micros::to_proto),
-        ship_blocks: order.ship_blocks(now).into_iter().map(|block| ship_block(block).into()).collect(),
+        ship_blocks: order
+            .ship_blocks(now)
+            .into_iter()
+            .map(|block| ship_block(block).into())
+            .collect(),
         has_contact: order.has_contact,
-        cancel_reason: order.cancel_reason.map_or(pb::CancelReason::Unspecified, cancel_reason).into(),
+        cancel_reason: order
+            .cancel_reason
+            .map_or(pb::CancelReason::Unspecified, cancel_reason)
+            .into(),
         etag: order.etag(),
         refund_due: money(currency, order.refund_due),
     }
@@ -269,7 +282,10 @@ pub fn drop_sale(drop: &DropSale, shares: &[DropShare], now: Micros) -> pb::Drop
         allotment_id: drop.allotment_id.into(),
         listing_ids: shares.iter().map(|share| share.listing_id.into()).collect(),
         display_name: drop.display_name.clone(),
-        window: Some(common::Window { start_time: time(drop.start_time), end_time: time(drop.end_time) }),
+        window: Some(common::Window {
+            start_time: time(drop.start_time),
+            end_time: time(drop.end_time),
+        }),
         total_limit: drop.total_limit,
         per_person_limit: drop.per_person_limit,
         taken: drop.taken,
@@ -285,8 +301,17 @@ pub fn drop_sale(drop: &DropSale, shares: &[DropShare], now: Micros) -> pb::Drop
 }
 
 /// A drop at `now` as one partner sees it: its own listings and counts, and nothing of anybody else's.
-pub fn drop_sale_for(drop: &DropSale, shares: &[DropShare], partner_id: &PartnerId, now: Micros) -> pb::Drop {
-    let own: Vec<DropShare> = shares.iter().filter(|share| share.partner_id == *partner_id).cloned().collect();
+pub fn drop_sale_for(
+    drop: &DropSale,
+    shares: &[DropShare],
+    partner_id: &PartnerId,
+    now: Micros,
+) -> pb::Drop {
+    let own: Vec<DropShare> = shares
+        .iter()
+        .filter(|share| share.partner_id == *partner_id)
+        .cloned()
+        .collect();
     pb::Drop {
         allotment_id: String::new(),
         taken: own.iter().map(|share| share.taken).sum(),

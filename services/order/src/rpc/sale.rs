@@ -27,10 +27,18 @@ impl Api {
         let target = target(&mut v, &request.target);
         let reason = v.text("reason", &request.reason, 1..=500);
         v.finish()?;
-        let Some(target) = target else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(target) = target else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let key = request_key(keyed(caller, STOP_SALE, &request_id, &request), stopped);
         let stop_id = StopId::from_uuid(self.ids.next());
-        let stop = Stop { key, stop_id, target, reason, actor: caller.subject.clone() };
+        let stop = Stop {
+            key,
+            stop_id,
+            target,
+            reason,
+            actor: caller.subject.clone(),
+        };
         let answer = self.desk.submit(caller, Command::Stop(stop)).await?;
         answered(&answer, stopped)
     }
@@ -44,9 +52,15 @@ impl Api {
         let request_id = parse::request_id(&mut v, &request.request_id);
         let stop_id = v.id("stop_id", &request.stop_id);
         v.finish()?;
-        let Some(stop_id) = stop_id else { return Err(Fault::internal("a parsed field is missing")) };
+        let Some(stop_id) = stop_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
         let key = request_key(keyed(caller, RESUME_SALE, &request_id, &request), resumed);
-        let resume = Resume { key, stop_id, actor: caller.subject.clone() };
+        let resume = Resume {
+            key,
+            stop_id,
+            actor: caller.subject.clone(),
+        };
         let answer = self.desk.submit(caller, Command::Resume(resume)).await?;
         answered(&answer, resumed)
     }

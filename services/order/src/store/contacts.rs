@@ -33,8 +33,9 @@ impl ContactRow {
                 recipient_name: self.recipient_name,
                 phone_number: self.phone_number,
                 // What cannot be read is not quoted: it is personal data.
-                address_lines: serde_json::from_str(&self.address_lines)
-                    .map_err(|_| Fault::internal("the address lines of a contact cannot be read"))?,
+                address_lines: serde_json::from_str(&self.address_lines).map_err(|_| {
+                    Fault::internal("the address lines of a contact cannot be read")
+                })?,
                 locality: self.locality,
                 postal_code: self.postal_code,
                 region_code: self.region_code,
@@ -54,7 +55,7 @@ pub async fn contact_put(tx: &mut Tx, order_id: &OrderId, contact: &Contact) -> 
     let now = tx.now();
     let (version,) = sql!(
         tx,
-        one (i64,),
+        one(i64,),
         "INSERT INTO contact (order_id, form, recipient_name, phone_number, address_lines, locality, postal_code, \
          region_code, token, masked_text, contact_version, update_time) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11) \
@@ -80,7 +81,10 @@ pub async fn contact_put(tx: &mut Tx, order_id: &OrderId, contact: &Contact) -> 
 }
 
 /// The contact data of an order with its version.
-pub async fn contact_by_order(tx: &mut Tx, order_id: &OrderId) -> Result<Option<(Contact, i64)>, Fault> {
+pub async fn contact_by_order(
+    tx: &mut Tx,
+    order_id: &OrderId,
+) -> Result<Option<(Contact, i64)>, Fault> {
     let row = sql!(
         tx,
         optional ContactRow,

@@ -44,7 +44,11 @@ impl DropRow {
 }
 
 /// A new drop with its listings.
-pub async fn drop_insert(tx: &mut Tx, drop: &DropSale, listing_ids: &[ListingId]) -> Result<(), Fault> {
+pub async fn drop_insert(
+    tx: &mut Tx,
+    drop: &DropSale,
+    listing_ids: &[ListingId],
+) -> Result<(), Fault> {
     sql!(
         tx,
         execute,
@@ -122,7 +126,10 @@ pub async fn drop_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<DropS
 }
 
 /// The listings of drops with what each sold, sorted by drop and listing.
-pub async fn drop_shares(tx: &mut Tx, drop_ids: &[DropId]) -> Result<Vec<(DropId, DropShare)>, Fault> {
+pub async fn drop_shares(
+    tx: &mut Tx,
+    drop_ids: &[DropId],
+) -> Result<Vec<(DropId, DropShare)>, Fault> {
     if drop_ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -139,7 +146,14 @@ pub async fn drop_shares(tx: &mut Tx, drop_ids: &[DropId]) -> Result<Vec<(DropId
     )?;
     let share = |(drop_id, listing_id, partner_id, taken): (String, String, String, i64)| {
         let partner_id: PartnerId = id(&partner_id)?;
-        Ok((id(&drop_id)?, DropShare { listing_id: id(&listing_id)?, partner_id, taken }))
+        Ok((
+            id(&drop_id)?,
+            DropShare {
+                listing_id: id(&listing_id)?,
+                partner_id,
+                taken,
+            },
+        ))
     };
     rows.into_iter().map(share).collect()
 }

@@ -63,7 +63,10 @@ macro_rules! listing_columns {
 }
 
 /// The listings of these ids that there are, with what each draws from.
-pub async fn listings_by_id(tx: &mut Tx, ids: &[ListingId]) -> Result<Vec<(Listing, Option<Assignment>)>, Fault> {
+pub async fn listings_by_id(
+    tx: &mut Tx,
+    ids: &[ListingId],
+) -> Result<Vec<(Listing, Option<Assignment>)>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -101,14 +104,18 @@ pub async fn allotments_of_listings(
                  CROSS JOIN allotment_listing AS a ON a.listing_id = k.value->>0",
         columns: [ids]
     )?;
-    rows.iter().map(|(listing_id, allotment_id)| Ok((id(listing_id)?, id(allotment_id)?))).collect()
+    rows.iter()
+        .map(|(listing_id, allotment_id)| Ok((id(listing_id)?, id(allotment_id)?)))
+        .collect()
 }
 
 /// The columns of an assignment, in the order of [`assignment`].
 pub type AssignmentRow = (String, String, String, i64, i64);
 
 /// Reads an assignment from `listing_id, allotment_id, partner_id, unit_cap, taken`.
-pub fn assignment((listing_id, allotment_id, partner_id, unit_cap, taken): AssignmentRow) -> Result<Assignment, Fault> {
+pub fn assignment(
+    (listing_id, allotment_id, partner_id, unit_cap, taken): AssignmentRow,
+) -> Result<Assignment, Fault> {
     Ok(Assignment {
         listing_id: id(&listing_id)?,
         allotment_id: id(&allotment_id)?,
@@ -119,7 +126,10 @@ pub fn assignment((listing_id, allotment_id, partner_id, unit_cap, taken): Assig
 }
 
 /// The listings that draw from these allotments.
-pub async fn assignments_by_allotment(tx: &mut Tx, ids: &[AllotmentId]) -> Result<Vec<Assignment>, Fault> {
+pub async fn assignments_by_allotment(
+    tx: &mut Tx,
+    ids: &[AllotmentId],
+) -> Result<Vec<Assignment>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -163,8 +173,14 @@ impl ListingRow {
             per_shopper_limit: self.per_shopper_limit,
             territories: territories(&self.territories),
             legal_entity: self.legal_entity,
-            purchase_mode: word(PurchaseMode::parse(&self.purchase_mode), "listing.purchase_mode")?,
-            collected_by: word(CollectedBy::parse(&self.collected_by), "listing.collected_by")?,
+            purchase_mode: word(
+                PurchaseMode::parse(&self.purchase_mode),
+                "listing.purchase_mode",
+            )?,
+            collected_by: word(
+                CollectedBy::parse(&self.collected_by),
+                "listing.collected_by",
+            )?,
             remorse: span(self.remorse_us),
             ship_within: span(self.ship_within_us),
             ship_not_before: self.ship_not_before.map(Micros),

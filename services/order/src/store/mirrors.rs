@@ -84,7 +84,7 @@ pub async fn payment_key_by_kid(
 ) -> Result<Option<(String, bool)>, Fault> {
     let row = sql!(
         tx,
-        optional (String, String),
+        optional(String, String),
         "SELECT public_key_jwk, state FROM payment_key WHERE partner_id = $1 AND kid = $2",
         partner_id,
         kid
@@ -113,9 +113,18 @@ pub async fn product_put(
     variants: &[MirroredVariant],
 ) -> Result<(), Fault> {
     let ids: Vec<VariantId> = variants.iter().map(|variant| variant.variant_id).collect();
-    let skus: Vec<&str> = variants.iter().map(|variant| variant.sku.as_str()).collect();
-    let units: Vec<&str> = variants.iter().map(|variant| variant.unit.as_str()).collect();
-    let steps: Vec<i64> = variants.iter().map(|variant| variant.quantity_step).collect();
+    let skus: Vec<&str> = variants
+        .iter()
+        .map(|variant| variant.sku.as_str())
+        .collect();
+    let units: Vec<&str> = variants
+        .iter()
+        .map(|variant| variant.unit.as_str())
+        .collect();
+    let steps: Vec<i64> = variants
+        .iter()
+        .map(|variant| variant.quantity_step)
+        .collect();
     bulk!(
         tx,
         execute,
@@ -212,15 +221,21 @@ pub struct ListingBrief {
 }
 
 /// Whose listing it is and what it sells.
-pub async fn listing_brief(tx: &mut Tx, listing_id: &ListingId) -> Result<Option<ListingBrief>, Fault> {
+pub async fn listing_brief(
+    tx: &mut Tx,
+    listing_id: &ListingId,
+) -> Result<Option<ListingBrief>, Fault> {
     let row = sql!(
         tx,
-        optional (String, String),
+        optional(String, String),
         "SELECT partner_id, variant_id FROM listing WHERE listing_id = $1",
         listing_id
     )?;
     row.map(|(partner_id, variant_id)| {
-        Ok(ListingBrief { partner_id: id(&partner_id)?, variant_id: id(&variant_id)? })
+        Ok(ListingBrief {
+            partner_id: id(&partner_id)?,
+            variant_id: id(&variant_id)?,
+        })
     })
     .transpose()
 }

@@ -24,7 +24,10 @@ static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/postgres
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// The tables of this service.
-pub const MIGRATIONS: ::store::Migrations = ::store::Migrations { postgres: &POSTGRES, sqlite: &SQLITE };
+pub const MIGRATIONS: ::store::Migrations = ::store::Migrations {
+    postgres: &POSTGRES,
+    sqlite: &SQLITE,
+};
 
 /// A column of rows, for `bulk!`.
 pub(crate) fn column<'a, T, C>(rows: &'a [T], cell: impl Fn(&'a T) -> C) -> Vec<C> {
@@ -33,17 +36,23 @@ pub(crate) fn column<'a, T, C>(rows: &'a [T], cell: impl Fn(&'a T) -> C) -> Vec<
 
 /// An id from its column.
 pub(crate) fn id<K: Kind>(text: &str) -> Result<Id<K>, Fault> {
-    Id::parse(text).map_err(|error| Fault::internal(format!("a column holds no {} id: {error}", K::PREFIX)))
+    Id::parse(text)
+        .map_err(|error| Fault::internal(format!("a column holds no {} id: {error}", K::PREFIX)))
 }
 
 /// An id from a column that is empty when there is none.
 pub(crate) fn opt_id<K: Kind>(text: &str) -> Result<Option<Id<K>>, Fault> {
-    if text.is_empty() { Ok(None) } else { id(text).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        id(text).map(Some)
+    }
 }
 
 /// A word from its column.
 pub(crate) fn word<T>(parsed: Option<T>, column: &str) -> Result<T, Fault> {
-    parsed.ok_or_else(|| Fault::internal(format!("column {column} holds a word that means nothing")))
+    parsed
+        .ok_or_else(|| Fault::internal(format!("column {column} holds a word that means nothing")))
 }
 
 /// A currency from its column.
@@ -66,5 +75,7 @@ pub(crate) fn all_written(what: &'static str, written: u64, expected: usize) -> 
     if written == expected as u64 {
         return Ok(());
     }
-    Err(Fault::Conflict(format!("{what}: {written} of {expected} rows were written").into()))
+    Err(Fault::Conflict(
+        format!("{what}: {written} of {expected} rows were written").into(),
+    ))
 }

@@ -11,7 +11,8 @@ use kit::errors::Fault;
 use super::order_row::{self, PlacementRow, placement_columns};
 use super::{all_written, column, id, micros, word};
 use crate::model::{
-    AftersaleState, CancelReason, CareBlocks, FulfilmentState, Line, LineQuantities, Order, OrderState, PaymentState, Placement,
+    AftersaleState, CancelReason, CareBlocks, FulfilmentState, Line, LineQuantities, Order,
+    OrderState, PaymentState, Placement,
 };
 
 /// What was agreed for these orders. It never changes, so it may be read without a lock.
@@ -60,15 +61,28 @@ macro_rules! state_columns {
 }
 
 impl StateRow {
-    fn read(self, placement: Arc<Placement>, quantities: Option<Vec<LineQuantities>>) -> Result<Order, Fault> {
+    fn read(
+        self,
+        placement: Arc<Placement>,
+        quantities: Option<Vec<LineQuantities>>,
+    ) -> Result<Order, Fault> {
         let mut order = Order::placed(placement);
         if let Some(quantities) = quantities {
             order.quantities = quantities;
         }
         order.state = word(OrderState::parse(&self.state), "orders.state")?;
-        order.payment_state = word(PaymentState::parse(&self.payment_state), "orders.payment_state")?;
-        order.fulfilment_state = word(FulfilmentState::parse(&self.fulfilment_state), "orders.fulfilment_state")?;
-        order.aftersale_state = word(AftersaleState::parse(&self.aftersale_state), "orders.aftersale_state")?;
+        order.payment_state = word(
+            PaymentState::parse(&self.payment_state),
+            "orders.payment_state",
+        )?;
+        order.fulfilment_state = word(
+            FulfilmentState::parse(&self.fulfilment_state),
+            "orders.fulfilment_state",
+        )?;
+        order.aftersale_state = word(
+            AftersaleState::parse(&self.aftersale_state),
+            "orders.aftersale_state",
+        )?;
         order.hold_expire_time = Micros(self.hold_expire_time);
         order.pay_time = self.pay_time.map(Micros);
         order.ship_not_before = self.ship_not_before.map(Micros);
@@ -87,8 +101,14 @@ impl StateRow {
 
 /// Locks orders and reads them as they are now. `placements` must be sorted by id; allotments, where they
 /// are needed too, are locked before.
-pub async fn orders_lock(tx: &mut Tx, placements: Vec<Arc<Placement>>) -> Result<Vec<Order>, Fault> {
-    debug_assert!(placements.is_sorted_by_key(|placement| placement.order_id), "orders are locked in order of id");
+pub async fn orders_lock(
+    tx: &mut Tx,
+    placements: Vec<Arc<Placement>>,
+) -> Result<Vec<Order>, Fault> {
+    debug_assert!(
+        placements.is_sorted_by_key(|placement| placement.order_id),
+        "orders are locked in order of id"
+    );
     if placements.is_empty() {
         return Ok(Vec::new());
     }
@@ -105,7 +125,10 @@ pub async fn orders_lock(tx: &mut Tx, placements: Vec<Arc<Placement>>) -> Result
 }
 
 /// Orders as they are now, without a lock, for answers.
-pub async fn orders_read(tx: &mut Tx, placements: Vec<Arc<Placement>>) -> Result<Vec<Order>, Fault> {
+pub async fn orders_read(
+    tx: &mut Tx,
+    placements: Vec<Arc<Placement>>,
+) -> Result<Vec<Order>, Fault> {
     if placements.is_empty() {
         return Ok(Vec::new());
     }
@@ -128,9 +151,16 @@ async fn read_states(
 ) -> Result<Vec<Order>, Fault> {
     // While an order waits for payment, and when it waited in vain, nothing has happened to its lines.
     let counted = |row: &&StateRow| row.state != "PENDING_PAYMENT" && row.state != "EXPIRED";
-    let ids: Vec<&str> = rows.iter().filter(counted).map(|row| row.order_id.as_str()).collect();
+    let ids: Vec<&str> = rows
+        .iter()
+        .filter(counted)
+        .map(|row| row.order_id.as_str())
+        .collect();
     let mut quantities = line_quantities(tx, &ids).await?;
-    let mut states: HashMap<String, StateRow> = rows.into_iter().map(|row| (row.order_id.clone(), row)).collect();
+    let mut states: HashMap<String, StateRow> = rows
+        .into_iter()
+        .map(|row| (row.order_id.clone(), row))
+        .collect();
     let mut orders = Vec::with_capacity(placements.len());
     for placement in placements {
         if let Some(row) = states.remove(placement.order_id.as_str()) {
@@ -144,7 +174,10 @@ async fn read_states(
 type QuantityRow = (String, i64, i64, i64, i64, i64, i64, i64);
 
 /// The counters of the lines of these orders, in the order of the lines.
-async fn line_quantities(tx: &mut Tx, ids: &[&str]) -> Result<HashMap<String, Vec<LineQuantities>>, Fault> {
+async fn line_quantities(
+    tx: &mut Tx,
+    ids: &[&str],
+) -> Result<HashMap<String, Vec<LineQuantities>>, Fault> {
     let mut found: HashMap<String, Vec<LineQuantities>> = HashMap::new();
     if ids.is_empty() {
         return Ok(found);
@@ -160,8 +193,17 @@ async fn line_quantities(tx: &mut Tx, ids: &[&str]) -> Result<HashMap<String, Ve
                  ORDER BY k.key, l.line_number",
         columns: [ids]
     )?;
-    for (order_id, ordered, cancelled, shipped, delivered, undelivered, returned, refunded) in rows {
-        let quantities = LineQuantities { ordered, cancelled, shipped, delivered, undelivered, returned, refunded };
+    for (order_id, ordered, cancelled, shipped, delivered, undelivered, returned, refunded) in rows
+    {
+        let quantities = LineQuantities {
+            ordered,
+            cancelled,
+            shipped,
+            delivered,
+            undelivered,
+            returned,
+            refunded,
+        };
         found.entry(order_id).or_default().push(quantities);
     }
     Ok(found)
@@ -174,7 +216,12 @@ pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fau
         return Ok(());
     }
     // Sorted by key, so that two batches with the same keys wait for each other in one direction only.
-    let key = |order: &&Order| (order.placement.partner_id, order.placement.partner_order_id.clone());
+    let key = |order: &&Order| {
+        (
+            order.placement.partner_id,
+            order.placement.partner_order_id.clone(),
+        )
+    };
     orders.sort_unstable_by_key(key);
     let orders = &*orders;
     let (now, placed) = (tx.now(), column(orders, |order| &order.placement));
@@ -237,11 +284,19 @@ async fn lines_insert(tx: &mut Tx, orders: &[&Order]) -> Result<(), Fault> {
     let mut lines: Vec<NewLine<'_>> = Vec::with_capacity(orders.len());
     for order in orders {
         let counted = order.placement.lines.iter().zip(&order.quantities);
-        lines.extend((0..).zip(counted).map(|(number, (line, counts))| (*order.order_id(), number, line, *counts)));
+        lines.extend(
+            (0..)
+                .zip(counted)
+                .map(|(number, (line, counts))| (*order.order_id(), number, line, *counts)),
+        );
     }
     let lines = lines.as_slice();
-    let touchpoints = lines.iter().map(|(_, _, line, _)| serde_json::to_string(&line.touchpoints));
-    let touchpoints: Vec<String> = touchpoints.collect::<Result<_, _>>().map_err(Fault::internal)?;
+    let touchpoints = lines
+        .iter()
+        .map(|(_, _, line, _)| serde_json::to_string(&line.touchpoints));
+    let touchpoints: Vec<String> = touchpoints
+        .collect::<Result<_, _>>()
+        .map_err(Fault::internal)?;
     bulk!(
         tx,
         execute,
@@ -342,10 +397,12 @@ pub async fn orders_overdue(
     rows_max: i64,
 ) -> Result<Vec<(Micros, OrderId)>, Fault> {
     let now = tx.now();
-    let (time, order_id) = after.map_or((Micros::MIN, ""), |(time, order_id)| (*time, order_id.as_str()));
+    let (time, order_id) = after.map_or((Micros::MIN, ""), |(time, order_id)| {
+        (*time, order_id.as_str())
+    });
     let rows = sql!(
         tx,
-        all (i64, String),
+        all(i64, String),
         "SELECT hold_expire_time, order_id FROM orders WHERE state = 'PENDING_PAYMENT' AND hold_expire_time <= $1 \
          AND (hold_expire_time, order_id) > ($2, $3) ORDER BY hold_expire_time, order_id LIMIT $4",
         now,
@@ -353,5 +410,7 @@ pub async fn orders_overdue(
         order_id,
         rows_max
     )?;
-    rows.iter().map(|(time, order_id)| Ok((Micros(*time), id(order_id)?))).collect()
+    rows.iter()
+        .map(|(time, order_id)| Ok((Micros(*time), id(order_id)?)))
+        .collect()
 }

@@ -24,7 +24,7 @@ pub async fn order_by_partner_order_id(
 ) -> Result<Option<Order>, Fault> {
     let row = sql!(
         tx,
-        optional (String,),
+        optional(String,),
         "SELECT order_id FROM orders WHERE partner_id = $1 AND partner_order_id = $2",
         partner_id,
         partner_order_id
@@ -37,7 +37,12 @@ pub async fn order_by_partner_order_id(
 
 /// Whose order it is.
 pub async fn order_partner(tx: &mut Tx, order_id: &OrderId) -> Result<Option<PartnerId>, Fault> {
-    let row = sql!(tx, optional (String,), "SELECT partner_id FROM orders WHERE order_id = $1", order_id)?;
+    let row = sql!(
+        tx,
+        optional(String,),
+        "SELECT partner_id FROM orders WHERE order_id = $1",
+        order_id
+    )?;
     row.map(|(partner_id,)| id(&partner_id)).transpose()
 }
 
@@ -53,12 +58,17 @@ pub struct OrderFilter {
 }
 
 /// Orders after an id, by placement: an order's id begins with its time.
-pub async fn order_page(tx: &mut Tx, filter: &OrderFilter, after: &str, limit: i64) -> Result<Vec<Order>, Fault> {
+pub async fn order_page(
+    tx: &mut Tx,
+    filter: &OrderFilter,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Order>, Fault> {
     // Each form has an index of its own.
     let rows = if filter.partner_id.is_empty() {
         sql!(
             tx,
-            all (String,),
+            all(String,),
             "SELECT order_id FROM orders WHERE order_id > $1 AND ($2 = '' OR state = $2) \
              AND ($3 = '' OR partner_checkout_id = $3) ORDER BY order_id LIMIT $4",
             after,
@@ -69,7 +79,7 @@ pub async fn order_page(tx: &mut Tx, filter: &OrderFilter, after: &str, limit: i
     } else if filter.partner_checkout_id.is_empty() {
         sql!(
             tx,
-            all (String,),
+            all(String,),
             "SELECT order_id FROM orders WHERE partner_id = $1 AND order_id > $2 AND ($3 = '' OR state = $3) \
              ORDER BY order_id LIMIT $4",
             &filter.partner_id,
@@ -80,7 +90,7 @@ pub async fn order_page(tx: &mut Tx, filter: &OrderFilter, after: &str, limit: i
     } else {
         sql!(
             tx,
-            all (String,),
+            all(String,),
             "SELECT order_id FROM orders WHERE partner_id = $1 AND partner_checkout_id = $2 \
              AND partner_checkout_id <> '' AND order_id > $3 AND ($4 = '' OR state = $4) ORDER BY order_id LIMIT $5",
             &filter.partner_id,
@@ -90,7 +100,10 @@ pub async fn order_page(tx: &mut Tx, filter: &OrderFilter, after: &str, limit: i
             limit
         )?
     };
-    let ids = rows.iter().map(|(order_id,)| id(order_id)).collect::<Result<Vec<OrderId>, Fault>>()?;
+    let ids = rows
+        .iter()
+        .map(|(order_id,)| id(order_id))
+        .collect::<Result<Vec<OrderId>, Fault>>()?;
     let placements = placements_by_id(tx, &ids).await?;
     orders_read(tx, placements).await
 }
@@ -153,7 +166,12 @@ pub struct RefundFilter {
 }
 
 /// Refunds after an id, by authorisation.
-pub async fn refund_page(tx: &mut Tx, filter: &RefundFilter, after: &str, limit: i64) -> Result<Vec<Refund>, Fault> {
+pub async fn refund_page(
+    tx: &mut Tx,
+    filter: &RefundFilter,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Refund>, Fault> {
     // Each form has an index of its own.
     let rows = if !filter.order_id.is_empty() {
         sql!(

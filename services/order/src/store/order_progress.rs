@@ -37,13 +37,23 @@ pub async fn order_update(
         order.order_id(),
         loaded_version
     )?;
-    if rows == 1 { Ok(()) } else { Err(Fault::Conflict("an order was changed by another".into())) }
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Fault::Conflict("an order was changed by another".into()))
+    }
 }
 
 /// Writes the counters of an order's lines; the order was written before.
 pub async fn order_lines_update(tx: &mut Tx, order: &Order) -> Result<(), Fault> {
-    let column = |of: fn(&LineQuantities) -> i64| order.quantities.iter().map(of).collect::<Vec<i64>>();
-    let ids: Vec<&str> = order.placement.lines.iter().map(|line| line.order_line_id.as_str()).collect();
+    let column =
+        |of: fn(&LineQuantities) -> i64| order.quantities.iter().map(of).collect::<Vec<i64>>();
+    let ids: Vec<&str> = order
+        .placement
+        .lines
+        .iter()
+        .map(|line| line.order_line_id.as_str())
+        .collect();
     bulk!(
         tx,
         execute,
@@ -104,7 +114,13 @@ pub async fn units_unsell(tx: &mut Tx, order: &Order, unsold: &[Unsold<'_>]) -> 
     }
     for Unsold { line, quantity } in &unsold {
         if let Some(drop_id) = line.drop_id {
-            sql!(tx, execute, "UPDATE drop_sale SET taken = taken - $1 WHERE drop_id = $2", quantity, drop_id)?;
+            sql!(
+                tx,
+                execute,
+                "UPDATE drop_sale SET taken = taken - $1 WHERE drop_id = $2",
+                quantity,
+                drop_id
+            )?;
             sql!(
                 tx,
                 execute,
@@ -124,7 +140,12 @@ pub async fn units_unsell(tx: &mut Tx, order: &Order, unsold: &[Unsold<'_>]) -> 
     Ok(())
 }
 
-async fn shopper_release(tx: &mut Tx, order: &Order, scope: &str, quantity: i64) -> Result<(), Fault> {
+async fn shopper_release(
+    tx: &mut Tx,
+    order: &Order,
+    scope: &str,
+    quantity: i64,
+) -> Result<(), Fault> {
     let placement = &order.placement;
     let rows = sql!(
         tx,
@@ -139,7 +160,11 @@ async fn shopper_release(tx: &mut Tx, order: &Order, scope: &str, quantity: i64)
 }
 
 fn counted(rows: u64) -> Result<(), Fault> {
-    if rows == 1 { Ok(()) } else { Err(Fault::internal("units of an order are counted nowhere")) }
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Fault::internal("units of an order are counted nowhere"))
+    }
 }
 
 /// Counts what goes back on the payment that paid the order; gives the payment and its reference. The table
@@ -151,7 +176,7 @@ pub async fn payment_owe(
 ) -> Result<(PaymentId, String), Fault> {
     let row = sql!(
         tx,
-        optional (String, String),
+        optional(String, String),
         "UPDATE payment SET refunded = refunded + $1, partner_refunded = partner_refunded + $2 \
          WHERE order_id = $3 AND outcome = 'PAID' RETURNING payment_id, payment_reference",
         refund.shopper,
@@ -165,13 +190,27 @@ pub async fn payment_owe(
 }
 
 /// Notes why units of an order were cancelled.
-pub async fn order_note_reason(tx: &mut Tx, order_id: &OrderId, reason: CancelReason) -> Result<(), Fault> {
-    sql!(tx, execute, "UPDATE orders SET cancel_reason = $1 WHERE order_id = $2", reason.as_str(), order_id)?;
+pub async fn order_note_reason(
+    tx: &mut Tx,
+    order_id: &OrderId,
+    reason: CancelReason,
+) -> Result<(), Fault> {
+    sql!(
+        tx,
+        execute,
+        "UPDATE orders SET cancel_reason = $1 WHERE order_id = $2",
+        reason.as_str(),
+        order_id
+    )?;
     Ok(())
 }
 
 /// Notes what people have set in the way of shipping, if that is new.
-pub async fn order_note_blocks(tx: &mut Tx, order_id: &OrderId, blocks: CareBlocks) -> Result<(), Fault> {
+pub async fn order_note_blocks(
+    tx: &mut Tx,
+    order_id: &OrderId,
+    blocks: CareBlocks,
+) -> Result<(), Fault> {
     let now = tx.now();
     sql!(
         tx,
@@ -190,7 +229,7 @@ pub async fn orders_to_complete(tx: &mut Tx, limit: i64) -> Result<Vec<OrderId>,
     let now = tx.now();
     let rows = sql!(
         tx,
-        all (String,),
+        all(String,),
         "SELECT order_id FROM orders WHERE state = 'CONFIRMED' AND complete_after IS NOT NULL \
          AND complete_after <= $1 ORDER BY complete_after, order_id LIMIT $2",
         now,

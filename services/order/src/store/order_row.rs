@@ -84,7 +84,9 @@ pub(super) fn read(rows: Vec<PlacementRow>) -> Result<Vec<Arc<Placement>>, Fault
     for mut row in rows {
         let line = row.line()?;
         match placements.last_mut() {
-            Some(placement) if placement.order_id.as_str() == row.order_id => placement.lines.push(line),
+            Some(placement) if placement.order_id.as_str() == row.order_id => {
+                placement.lines.push(line)
+            }
             _ => {
                 let mut placement = row.placement()?;
                 placement.lines.push(line);
@@ -123,7 +125,10 @@ impl PlacementRow {
             touchpoints: serde_json::from_str(&self.touchpoints).map_err(Fault::internal)?,
             drop_id: opt_id(&self.drop_id)?,
             drop_person_limited: self.drop_person_limited,
-            collected_by: word(CollectedBy::parse(&self.collected_by), "order_line.collected_by")?,
+            collected_by: word(
+                CollectedBy::parse(&self.collected_by),
+                "order_line.collected_by",
+            )?,
             legal_entity: std::mem::take(&mut self.legal_entity),
         })
     }
@@ -136,8 +141,12 @@ impl PlacementRow {
             partner_order_id: self.partner_order_id,
             partner_checkout_id: self.partner_checkout_id,
             shopper_ref: self.shopper_ref,
-            fingerprint: fingerprint.map_err(|_| Fault::internal("orders.fingerprint has not 32 bytes"))?,
-            destination: Destination { region_code: self.region_code, subdivision_code: self.subdivision_code },
+            fingerprint: fingerprint
+                .map_err(|_| Fault::internal("orders.fingerprint has not 32 bytes"))?,
+            destination: Destination {
+                region_code: self.region_code,
+                subdivision_code: self.subdivision_code,
+            },
             lines: Vec::new(),
             amount: OrderAmount {
                 currency: currency(&self.currency_code)?,

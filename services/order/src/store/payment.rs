@@ -34,9 +34,13 @@ impl PaymentRow {
     fn read(self) -> Result<Payment, Fault> {
         let refund = match opt_id(&self.refund_id)? {
             None => None,
-            Some(refund_id) => {
-                Some((refund_id, word(RefundReason::parse(&self.refund_reason), "payment.refund_reason")?))
-            }
+            Some(refund_id) => Some((
+                refund_id,
+                word(
+                    RefundReason::parse(&self.refund_reason),
+                    "payment.refund_reason",
+                )?,
+            )),
         };
         Ok(Payment {
             payment_id: id(&self.payment_id)?,
@@ -66,7 +70,10 @@ macro_rules! payment_columns {
 }
 
 /// The payments recorded under these references.
-pub async fn payments_by_reference(tx: &mut Tx, keys: &[(OrderId, &str)]) -> Result<Vec<Payment>, Fault> {
+pub async fn payments_by_reference(
+    tx: &mut Tx,
+    keys: &[(OrderId, &str)],
+) -> Result<Vec<Payment>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -121,7 +128,9 @@ pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault
     if refunds.is_empty() {
         return Ok(());
     }
-    let lines = refunds.iter().map(|refund| serde_json::to_string(&refund.lines));
+    let lines = refunds
+        .iter()
+        .map(|refund| serde_json::to_string(&refund.lines));
     let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(Fault::internal)?;
     bulk!(
         tx,

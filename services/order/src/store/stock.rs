@@ -41,7 +41,10 @@ impl StockRow {
 /// Locks allotments and everything that counts their units. `ids` must be sorted; every unit of work locks
 /// allotments first, in this order, and orders after them.
 pub async fn allotments_lock(tx: &mut Tx, ids: &[AllotmentId]) -> Result<Vec<Stock>, Fault> {
-    debug_assert!(ids.is_sorted(), "allotments are locked in the order of their ids");
+    debug_assert!(
+        ids.is_sorted(),
+        "allotments are locked in the order of their ids"
+    );
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -105,7 +108,10 @@ macro_rules! drop_columns {
 }
 
 /// The drops that these listings take part in and that are not over, with what each listing took in them.
-pub async fn drops_ahead(tx: &mut Tx, ids: &[ListingId]) -> Result<Vec<(ListingId, i64, DropSale)>, Fault> {
+pub async fn drops_ahead(
+    tx: &mut Tx,
+    ids: &[ListingId],
+) -> Result<Vec<(ListingId, i64, DropSale)>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -127,7 +133,10 @@ pub async fn drops_ahead(tx: &mut Tx, ids: &[ListingId]) -> Result<Vec<(ListingI
 }
 
 /// Drops with what one of their listings took, over or not.
-pub async fn drops_of_lines(tx: &mut Tx, keys: &[(DropId, ListingId)]) -> Result<Vec<(ListingId, i64, DropSale)>, Fault> {
+pub async fn drops_of_lines(
+    tx: &mut Tx,
+    keys: &[(DropId, ListingId)],
+) -> Result<Vec<(ListingId, i64, DropSale)>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -147,7 +156,10 @@ pub async fn drops_of_lines(tx: &mut Tx, keys: &[(DropId, ListingId)]) -> Result
 }
 
 /// What shoppers hold and have bought.
-pub async fn shopper_counts(tx: &mut Tx, keys: &[ShopperKey]) -> Result<Vec<(ShopperKey, i64)>, Fault> {
+pub async fn shopper_counts(
+    tx: &mut Tx,
+    keys: &[ShopperKey],
+) -> Result<Vec<(ShopperKey, i64)>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -166,7 +178,14 @@ pub async fn shopper_counts(tx: &mut Tx, keys: &[ShopperKey]) -> Result<Vec<(Sho
         ]
     )?;
     let read = |(scope, partner_id, shopper_ref, taken): (String, String, String, i64)| {
-        Ok((ShopperKey { scope, partner_id: id(&partner_id)?, shopper_ref }, taken))
+        Ok((
+            ShopperKey {
+                scope,
+                partner_id: id(&partner_id)?,
+                shopper_ref,
+            },
+            taken,
+        ))
     };
     rows.into_iter().map(read).collect()
 }
@@ -247,7 +266,10 @@ pub async fn drop_counts_change(tx: &mut Tx, changes: &[(DropId, i64)]) -> Resul
 }
 
 /// Changes what listings took in drops by differences.
-pub async fn drop_listing_counts_change(tx: &mut Tx, changes: &[((DropId, ListingId), i64)]) -> Result<(), Fault> {
+pub async fn drop_listing_counts_change(
+    tx: &mut Tx,
+    changes: &[((DropId, ListingId), i64)],
+) -> Result<(), Fault> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -267,8 +289,14 @@ pub async fn drop_listing_counts_change(tx: &mut Tx, changes: &[((DropId, Listin
 }
 
 /// Changes what shoppers hold and have bought by differences. `changes` must be sorted.
-pub async fn shopper_counts_change(tx: &mut Tx, changes: &[(&ShopperKey, i64)]) -> Result<(), Fault> {
-    let (more, less): (Vec<_>, Vec<_>) = changes.iter().copied().partition(|(_, difference)| *difference > 0);
+pub async fn shopper_counts_change(
+    tx: &mut Tx,
+    changes: &[(&ShopperKey, i64)],
+) -> Result<(), Fault> {
+    let (more, less): (Vec<_>, Vec<_>) = changes
+        .iter()
+        .copied()
+        .partition(|(_, difference)| *difference > 0);
     if !more.is_empty() {
         bulk!(
             tx,

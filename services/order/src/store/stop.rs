@@ -22,7 +22,10 @@ fn read((stop_id, kind, target_id, ended): StopRow) -> Result<(StopId, SaleStop)
 
 /// The active stops of these targets: ids of listings, allotments and products. To be read under the locks
 /// of the allotments, because that is what makes a stop take effect at once.
-pub async fn stops_of_targets(tx: &mut Tx, targets: &[&str]) -> Result<Vec<(StopId, SaleStop)>, Fault> {
+pub async fn stops_of_targets(
+    tx: &mut Tx,
+    targets: &[&str],
+) -> Result<Vec<(StopId, SaleStop)>, Fault> {
     if targets.is_empty() {
         return Ok(Vec::new());
     }
@@ -58,27 +61,45 @@ pub async fn stops_lock(tx: &mut Tx, ids: &[StopId]) -> Result<Vec<(StopId, Sale
 }
 
 /// Whether the target of a stop exists, and the allotments whose units it keeps from being sold.
-pub async fn stop_target(tx: &mut Tx, target: &StopTarget) -> Result<Option<Vec<AllotmentId>>, Fault> {
+pub async fn stop_target(
+    tx: &mut Tx,
+    target: &StopTarget,
+) -> Result<Option<Vec<AllotmentId>>, Fault> {
     let (exists, allotments) = match target {
         StopTarget::Listing(listing_id) => (
-            sql!(tx, one (i64,), "SELECT COUNT(*) FROM listing WHERE listing_id = $1", listing_id)?,
-            sql!(tx, all (String,), "SELECT allotment_id FROM allotment_listing WHERE listing_id = $1", listing_id)?,
+            sql!(
+                tx,
+                one(i64,),
+                "SELECT COUNT(*) FROM listing WHERE listing_id = $1",
+                listing_id
+            )?,
+            sql!(
+                tx,
+                all(String,),
+                "SELECT allotment_id FROM allotment_listing WHERE listing_id = $1",
+                listing_id
+            )?,
         ),
         StopTarget::Allotment(allotment_id) => (
-            sql!(tx, one (i64,), "SELECT COUNT(*) FROM allotment WHERE allotment_id = $1", allotment_id)?,
+            sql!(
+                tx,
+                one(i64,),
+                "SELECT COUNT(*) FROM allotment WHERE allotment_id = $1",
+                allotment_id
+            )?,
             vec![(allotment_id.to_string(),)],
         ),
         StopTarget::Product(product_id) => (
             sql!(
                 tx,
-                one (i64,),
+                one(i64,),
                 "SELECT (SELECT COUNT(*) FROM variant WHERE product_id = $1) \
                  + (SELECT COUNT(*) FROM listing WHERE product_id = $1)",
                 product_id
             )?,
             sql!(
                 tx,
-                all (String,),
+                all(String,),
                 "SELECT DISTINCT a.allotment_id FROM listing AS l \
                  JOIN allotment_listing AS a ON a.listing_id = l.listing_id WHERE l.product_id = $1",
                 product_id
@@ -88,7 +109,11 @@ pub async fn stop_target(tx: &mut Tx, target: &StopTarget) -> Result<Option<Vec<
     if exists.0 == 0 {
         return Ok(None);
     }
-    allotments.iter().map(|(allotment_id,)| id(allotment_id)).collect::<Result<_, _>>().map(Some)
+    allotments
+        .iter()
+        .map(|(allotment_id,)| id(allotment_id))
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 /// Writes new stops.

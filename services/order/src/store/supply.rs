@@ -113,7 +113,13 @@ pub async fn supply_update(tx: &mut Tx, stock: &Stock) -> Result<(), Fault> {
         stock.held,
         stock.sold
     )?;
-    if rows == 1 { Ok(()) } else { Err(Fault::Conflict("an allotment changed under its lock".into())) }
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Fault::Conflict(
+            "an allotment changed under its lock".into(),
+        ))
+    }
 }
 
 /// An allotment.
@@ -140,9 +146,15 @@ pub async fn supply_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<All
     )?;
     let mut allotments = Vec::with_capacity(rows.len());
     for row in rows {
-        allotments.push(Allotment { stock: row.model()?, listings: Vec::new() });
+        allotments.push(Allotment {
+            stock: row.model()?,
+            listings: Vec::new(),
+        });
     }
-    let ids: Vec<AllotmentId> = allotments.iter().map(|allotment| allotment.stock.allotment_id).collect();
+    let ids: Vec<AllotmentId> = allotments
+        .iter()
+        .map(|allotment| allotment.stock.allotment_id)
+        .collect();
     for assignment in assignments_by_allotment(tx, &ids).await? {
         let at = ids.binary_search(&assignment.allotment_id);
         if let Some(allotment) = at.ok().and_then(|at| allotments.get_mut(at)) {
@@ -159,7 +171,10 @@ pub async fn supply_with_listings(tx: &mut Tx, stock: Stock) -> Result<Allotment
 }
 
 /// What a listing draws from.
-pub async fn assignment_by_listing(tx: &mut Tx, listing_id: &ListingId) -> Result<Option<Assignment>, Fault> {
+pub async fn assignment_by_listing(
+    tx: &mut Tx,
+    listing_id: &ListingId,
+) -> Result<Option<Assignment>, Fault> {
     let row = sql!(
         tx,
         optional AssignmentRow,
@@ -232,6 +247,11 @@ pub async fn movement_page(
 
 /// Whether the catalogue's feed has brought this variant.
 pub async fn variant_is_known(tx: &mut Tx, variant_id: &VariantId) -> Result<bool, Fault> {
-    let row = sql!(tx, optional (String,), "SELECT variant_id FROM variant WHERE variant_id = $1", variant_id)?;
+    let row = sql!(
+        tx,
+        optional(String,),
+        "SELECT variant_id FROM variant WHERE variant_id = $1",
+        variant_id
+    )?;
     Ok(row.is_some())
 }

@@ -25,49 +25,142 @@ impl Operation for Dump {
                 rows.extend(found.into_iter().map(|(row,)| format!("{} {row}", $name)));
             }};
         }
-        table!("allotment", "allotment_id", "supplied", "available", "held", "sold", "version");
-        table!("allotment_movement", "movement_id", "allotment_id", "kind", "quantity", "reason", "actor", "create_time");
-        table!("allotment_listing", "listing_id", "allotment_id", "unit_cap", "taken");
+        table!(
+            "allotment",
+            "allotment_id",
+            "supplied",
+            "available",
+            "held",
+            "sold",
+            "version"
+        );
+        table!(
+            "allotment_movement",
+            "movement_id",
+            "allotment_id",
+            "kind",
+            "quantity",
+            "reason",
+            "actor",
+            "create_time"
+        );
+        table!(
+            "allotment_listing",
+            "listing_id",
+            "allotment_id",
+            "unit_cap",
+            "taken"
+        );
         table!("drop_sale", "drop_id", "taken", "version", "ended_time");
         table!("drop_listing", "drop_id", "listing_id", "taken");
         // A counter at nothing is the same as none.
-        table!("shopper_count WHERE taken <> 0", "scope", "partner_id", "shopper_ref", "taken");
         table!(
-            "sale_stop", "stop_id", "target_kind", "target_id", "reason", "actor", "create_time", "ended_time", "ended_by"
+            "shopper_count WHERE taken <> 0",
+            "scope",
+            "partner_id",
+            "shopper_ref",
+            "taken"
         );
         table!(
-            "orders", "order_id", "partner_id", "partner_order_id", "shopper_ref", "currency_code", "payable", "tax",
-            "commission", "placed_hold_end", "place_time", "state", "payment_state", "hold_expire_time", "pay_time",
-            "ship_not_before", "ship_by", "cancel_reason", "refund_due", "version", "update_time"
+            "sale_stop",
+            "stop_id",
+            "target_kind",
+            "target_id",
+            "reason",
+            "actor",
+            "create_time",
+            "ended_time",
+            "ended_by"
         );
         table!(
-            "order_line", "order_id", "line_number", "order_line_id", "listing_id", "allotment_id", "terms_version",
-            "price", "payable", "tax", "commission", "drop_id", "touchpoints", "ordered", "cancelled", "refunded"
+            "orders",
+            "order_id",
+            "partner_id",
+            "partner_order_id",
+            "shopper_ref",
+            "currency_code",
+            "payable",
+            "tax",
+            "commission",
+            "placed_hold_end",
+            "place_time",
+            "state",
+            "payment_state",
+            "hold_expire_time",
+            "pay_time",
+            "ship_not_before",
+            "ship_by",
+            "cancel_reason",
+            "refund_due",
+            "version",
+            "update_time"
         );
         table!(
-            "payment", "payment_id", "order_id", "payment_reference", "currency_code", "amount", "partner_amount",
-            "refunded", "outcome", "refund_id", "refund_reason", "pay_time", "record_time"
+            "order_line",
+            "order_id",
+            "line_number",
+            "order_line_id",
+            "listing_id",
+            "allotment_id",
+            "terms_version",
+            "price",
+            "payable",
+            "tax",
+            "commission",
+            "drop_id",
+            "touchpoints",
+            "ordered",
+            "cancelled",
+            "refunded"
         );
         table!(
-            "refund", "refund_id", "order_id", "payment_id", "reason", "currency_code", "shopper_amount",
-            "partner_amount", "state", "lines", "create_time", "version"
+            "payment",
+            "payment_id",
+            "order_id",
+            "payment_reference",
+            "currency_code",
+            "amount",
+            "partner_amount",
+            "refunded",
+            "outcome",
+            "refund_id",
+            "refund_reason",
+            "pay_time",
+            "record_time"
+        );
+        table!(
+            "refund",
+            "refund_id",
+            "order_id",
+            "payment_id",
+            "reason",
+            "currency_code",
+            "shopper_amount",
+            "partner_amount",
+            "state",
+            "lines",
+            "create_time",
+            "version"
         );
         table!("feed_head", "scope", "position");
         let keys = sql!(
             tx,
-            all (String, Vec<u8>, Vec<u8>),
+            all(String, Vec<u8>, Vec<u8>),
             "SELECT method || ' ' || key, fingerprint, response FROM idempotency ORDER BY method, key"
         )?;
-        rows.extend(keys.into_iter().map(|(key, print, answer)| format!("key {key} {print:?} {answer:?}")));
+        rows.extend(
+            keys.into_iter()
+                .map(|(key, print, answer)| format!("key {key} {print:?} {answer:?}")),
+        );
         let feed = sql!(
             tx,
-            all (i64, String, i64, String, String, String, Vec<u8>),
+            all(i64, String, i64, String, String, String, Vec<u8>),
             "SELECT position, partner_id, partner_position, aggregate_id, kind, etag, payload FROM feed ORDER BY position"
         )?;
         rows.extend(feed.into_iter().map(|row| format!("feed {row:?}")));
         let audit = sql!(
             tx,
-            all (i64, String, String, String, Vec<u8>),
+            all(i64, String, String, String, Vec<u8>),
             "SELECT position, action, resource_id, outcome, hash FROM audit ORDER BY position"
         )?;
         rows.extend(audit.into_iter().map(|row| format!("audit {row:?}")));
@@ -101,7 +194,7 @@ impl Operation for Check {
         macro_rules! none {
             ($what:literal, $text:expr) => {{
                 const TEXT: &str = $text;
-                let found = sql!(tx, all (String,), TEXT)?;
+                let found = sql!(tx, all(String,), TEXT)?;
                 wrong.extend(found.into_iter().map(|(row,)| format!("{}: {row}", $what)));
             }};
         }
@@ -137,7 +230,10 @@ impl Operation for Check {
         );
         none!(
             "a drop counts its lines",
-            concat!("SELECT d.drop_id FROM drop_sale AS d WHERE d.taken <> ", taken!("AND l.drop_id = d.drop_id"))
+            concat!(
+                "SELECT d.drop_id FROM drop_sale AS d WHERE d.taken <> ",
+                taken!("AND l.drop_id = d.drop_id")
+            )
         );
         none!(
             "a drop's listing counts its lines",
@@ -174,7 +270,7 @@ impl Operation for Check {
 async fn money(tx: &mut Tx, wrong: &mut Vec<String>) -> Result<(), Fault> {
     macro_rules! none {
         ($what:literal, $text:expr) => {{
-            let found = sql!(tx, all (String,), $text)?;
+            let found = sql!(tx, all(String,), $text)?;
             wrong.extend(found.into_iter().map(|(row,)| format!("{}: {row}", $what)));
         }};
     }

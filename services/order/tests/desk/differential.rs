@@ -22,24 +22,71 @@ const STEPS_MAX: usize = 120;
 /// One step of a case, in numbers that mean something whatever the others are.
 #[derive(Clone, Debug)]
 enum Step {
-    Place { key: usize, whose: usize, shopper: usize, lines: Vec<(usize, i64)>, wrong: u8 },
-    Extend { key: usize, order: usize, seconds: u64 },
-    Confirm { order: usize, reference: usize, wrong: u8 },
-    Cancel { key: usize, order: usize, by_retailer: bool },
-    Expire { order: usize },
-    Move { key: usize, which: usize, quantity: i64 },
-    Stop { key: usize, target: usize },
-    Resume { key: usize, stop: usize },
-    Wait { seconds: u64 },
+    Place {
+        key: usize,
+        whose: usize,
+        shopper: usize,
+        lines: Vec<(usize, i64)>,
+        wrong: u8,
+    },
+    Extend {
+        key: usize,
+        order: usize,
+        seconds: u64,
+    },
+    Confirm {
+        order: usize,
+        reference: usize,
+        wrong: u8,
+    },
+    Cancel {
+        key: usize,
+        order: usize,
+        by_retailer: bool,
+    },
+    Expire {
+        order: usize,
+    },
+    Move {
+        key: usize,
+        which: usize,
+        quantity: i64,
+    },
+    Stop {
+        key: usize,
+        target: usize,
+    },
+    Resume {
+        key: usize,
+        stop: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
     /// The same call as some steps ago, once more.
-    Repeat { back: usize },
+    Repeat {
+        back: usize,
+    },
     /// An order's hold runs out, others may take its units, and then it is paid.
-    Late { order: usize, reference: usize, hog: bool },
+    Late {
+        order: usize,
+        reference: usize,
+        hog: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let line = (prop_oneof![12 => 0usize..6, 1 => 6usize..13, 1 => Just(11usize)], 1i64..5);
-    let place = (0usize..40, 0usize..2, 0usize..6, proptest::collection::vec(line, 1..4), 0u8..24);
+    let line = (
+        prop_oneof![12 => 0usize..6, 1 => 6usize..13, 1 => Just(11usize)],
+        1i64..5,
+    );
+    let place = (
+        0usize..40,
+        0usize..2,
+        0usize..6,
+        proptest::collection::vec(line, 1..4),
+        0u8..24,
+    );
     prop_oneof![
         12 => place.prop_map(|(key, whose, shopper, lines, wrong)| Step::Place { key, whose, shopper, lines, wrong }),
         2 => (0usize..20, any::<usize>(), 0u64..330).prop_map(|(key, order, seconds)| Step::Extend { key, order, seconds }),
@@ -74,21 +121,38 @@ fn acts(steps: &[Step]) -> Vec<Act> {
         // Among the latest, so that several steps meet on one order.
         let of = |order: &usize| {
             let back = 1 + order % orders.len().clamp(1, 6);
-            orders.len().checked_sub(back).map_or((900, 0, zero()), |at| orders[at])
+            orders
+                .len()
+                .checked_sub(back)
+                .map_or((900, 0, zero()), |at| orders[at])
         };
         let command = match step {
-            Step::Place { key, whose, shopper, lines, wrong } => {
+            Step::Place {
+                key,
+                whose,
+                shopper,
+                lines,
+                wrong,
+            } => {
                 let place = wanted(number, *key, *whose, *shopper, lines, *wrong);
                 if keys.insert((*whose, *key)) {
                     orders.push((number, *whose, place.expected_payable.unwrap_or(zero())));
                 }
                 Command::Place(Box::new(place))
             }
-            Step::Extend { key, order, seconds } => {
+            Step::Extend {
+                key,
+                order,
+                seconds,
+            } => {
                 let (order, whose, _) = of(order);
                 world::extend(*key, whose, order, *seconds)
             }
-            Step::Confirm { order, reference, wrong } => {
+            Step::Confirm {
+                order,
+                reference,
+                wrong,
+            } => {
                 let (order, whose, payable) = of(order);
                 let (whose, amount) = match wrong {
                     0 => (whose, Money::new(payable.currency, payable.minor_units + 1)),
@@ -98,17 +162,28 @@ fn acts(steps: &[Step]) -> Vec<Act> {
                 };
                 world::confirm(number, whose, order, *reference, amount)
             }
-            Step::Cancel { key, order, by_retailer } => {
+            Step::Cancel {
+                key,
+                order,
+                by_retailer,
+            } => {
                 let (order, whose, _) = of(order);
                 world::cancel(*key, (!by_retailer).then_some(whose), order)
             }
             Step::Expire { order } => world::expire(of(order).0),
-            Step::Move { key, which, quantity } => world::move_units(number, *key, *which, *quantity),
+            Step::Move {
+                key,
+                which,
+                quantity,
+            } => world::move_units(number, *key, *which, *quantity),
             Step::Stop { key, target } => {
                 stops.push(number);
                 world::stop(number, *key, stop_target(*target))
             }
-            Step::Resume { key, stop } => world::resume(*key, stops.get(stop % stops.len().max(1)).copied().unwrap_or(900)),
+            Step::Resume { key, stop } => world::resume(
+                *key,
+                stops.get(stop % stops.len().max(1)).copied().unwrap_or(900),
+            ),
             Step::Wait { seconds } => {
                 acts.push(Act::Wait(Duration::from_secs(*seconds)));
                 continue;
@@ -117,14 +192,24 @@ fn acts(steps: &[Step]) -> Vec<Act> {
                 Some(command) => again(number, command),
                 None => continue,
             },
-            Step::Late { order, reference, hog } => {
+            Step::Late {
+                order,
+                reference,
+                hog,
+            } => {
                 let (order, whose, payable) = of(order);
                 acts.push(Act::Wait(Duration::from_secs(950)));
                 acts.push(Act::Command(Box::new(world::expire(order))));
                 for quantity in if *hog { [8, 4, 2, 1].as_slice() } else { &[] } {
                     let key = number * 10 + *quantity as usize + 1_000;
                     for (at, offer) in [(0, 0), (1, 11)] {
-                        let hog = world::place(key + at * 100_000, 0, key + at * 100_000, key, &[(offer, *quantity)]);
+                        let hog = world::place(
+                            key + at * 100_000,
+                            0,
+                            key + at * 100_000,
+                            key,
+                            &[(offer, *quantity)],
+                        );
                         acts.push(Act::Command(Box::new(Command::Place(Box::new(hog)))));
                     }
                 }
@@ -179,15 +264,27 @@ fn wanted(
     let mut distinct: Vec<(usize, i64)> = Vec::new();
     for (offer, quantity) in lines {
         // Mostly the partner's own listings, so that most placements get as far as the stock.
-        let own = if OFFERS[*offer].partner == whose || wrong == 1 { *offer } else { 3 + whose - 1 };
-        let own = if OFFERS[own].partner != whose && wrong != 1 { 0 } else { own };
+        let own = if OFFERS[*offer].partner == whose || wrong == 1 {
+            *offer
+        } else {
+            3 + whose - 1
+        };
+        let own = if OFFERS[own].partner != whose && wrong != 1 {
+            0
+        } else {
+            own
+        };
         if distinct.iter().all(|(seen, _)| *seen != own) {
             distinct.push((own, quantity * OFFERS[own].step));
         }
     }
     let mut place = world::place(number, whose, key, shopper, &distinct);
     match wrong {
-        0 => place.expected_payable = place.expected_payable.map(|shown| Money::new(shown.currency, shown.minor_units - 1)),
+        0 => {
+            place.expected_payable = place
+                .expected_payable
+                .map(|shown| Money::new(shown.currency, shown.minor_units - 1))
+        }
         2 => place.hold = Some(Duration::from_secs(1_000)),
         3 => place.hold = Some(Duration::from_secs(30)),
         4 => place.destination.region_code = "DE".into(),
@@ -195,9 +292,10 @@ fn wanted(
             place.quote = Some(world::quote(&place, wrong));
             // What is paid is what was quoted.
             place.expected_payable = match &place.quote {
-                Some(Ok(quote)) => {
-                    Some(Money::new(Currency::EUR, quote.lines.iter().map(|line| line.amount.payable).sum()))
-                }
+                Some(Ok(quote)) => Some(Money::new(
+                    Currency::EUR,
+                    quote.lines.iter().map(|line| line.amount.payable).sum(),
+                )),
                 _ => None,
             };
         }
@@ -208,7 +306,11 @@ fn wanted(
 }
 
 /// Where batches end: sizes that repeat; a wait ends a batch too, because a batch has one time.
-async fn play(t: &TestDb, acts: &[Act], sizes: &[usize]) -> Result<(Vec<Verdict>, Vec<String>), TestCaseError> {
+async fn play(
+    t: &TestDb,
+    acts: &[Act],
+    sizes: &[usize],
+) -> Result<(Vec<Verdict>, Vec<String>), TestCaseError> {
     t.clock.set(kit::clock::ManualClock::default().now());
     t.execute(Reset).await.map_err(failed)?;
     let mut verdicts = Vec::new();
@@ -236,7 +338,11 @@ fn failed(fault: kit::errors::Fault) -> TestCaseError {
     TestCaseError::fail(fault.chain())
 }
 
-async fn flush(t: &TestDb, batch: &mut Vec<Command>, verdicts: &mut Vec<Verdict>) -> Result<(), TestCaseError> {
+async fn flush(
+    t: &TestDb,
+    batch: &mut Vec<Command>,
+    verdicts: &mut Vec<Verdict>,
+) -> Result<(), TestCaseError> {
     if batch.is_empty() {
         return Ok(());
     }
@@ -274,10 +380,19 @@ fn one_at_a_time_and_in_batches_is_the_same_on_both_engines() {
         .enable_all()
         .build()
         .expect("a runtime needs nothing that could be missing");
-    let (sqlite, postgres) = runtime.block_on(async { (open(Engine::Sqlite).await, open(Engine::Postgres).await) });
+    let (sqlite, postgres) =
+        runtime.block_on(async { (open(Engine::Sqlite).await, open(Engine::Postgres).await) });
     let sqlite = sqlite.expect("SQLite is always there");
-    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
-    let cases = (proptest::collection::vec(step(), 1..STEPS_MAX), proptest::collection::vec(1usize..40, 1..5));
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let cases = (
+        proptest::collection::vec(step(), 1..STEPS_MAX),
+        proptest::collection::vec(1usize..40, 1..5),
+    );
     let seen = RefCell::new(BTreeMap::<String, u32>::new());
     let result = TestRunner::new(config).run(&cases, |(steps, sizes)| {
         let acts = acts(&steps);
@@ -308,7 +423,9 @@ fn count(seen: &mut BTreeMap<String, u32>, verdicts: &[Verdict]) {
     for verdict in verdicts {
         let word = match verdict {
             Ok(Answer::Confirmed { payment, .. }) => {
-                payment.refund.map_or("paid".to_owned(), |(_, reason)| format!("refund due {reason}"))
+                payment.refund.map_or("paid".to_owned(), |(_, reason)| {
+                    format!("refund due {reason}")
+                })
             }
             Ok(Answer::Placed { replayed: true, .. }) => "placed again".to_owned(),
             Ok(answer) => answer.name().to_owned(),

@@ -46,7 +46,10 @@ impl Operation for Hot {
         )?;
         world::supply(tx, world::allotment(HOT), UNITS).await?;
         for listing in [HOT, HOT + 1] {
-            let offer = world::Offer { draws: Some((HOT, 0)), ..PLAIN };
+            let offer = world::Offer {
+                draws: Some((HOT, 0)),
+                ..PLAIN
+            };
             world::offer_insert(tx, world::listing(listing), &offer).await?;
         }
         Ok(())
@@ -87,7 +90,13 @@ async fn at_once(desks: &[Desk], commands: Vec<Command>) -> Vec<Result<Answer, F
 /// The order of shopper `shopper`: one or two units of either listing. Call `call` of it.
 fn wanted(shopper: usize, call: usize) -> Command {
     let quantity = 1 + i64::from(shopper.is_multiple_of(3));
-    let mut place = world::place(shopper + call * 10_000, 0, shopper, shopper, &[(0, quantity)]);
+    let mut place = world::place(
+        shopper + call * 10_000,
+        0,
+        shopper,
+        shopper,
+        &[(0, quantity)],
+    );
     place.lines[0].listing_id = world::listing(HOT + shopper % 2);
     Command::Place(Box::new(place))
 }
@@ -107,7 +116,11 @@ async fn units(t: &TestDb) -> (i64, i64, i64) {
         }
 
         async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
-            Ok(sql!(tx, one (i64, i64, i64), "SELECT available, held, sold FROM allotment")?)
+            Ok(sql!(
+                tx,
+                one(i64, i64, i64),
+                "SELECT available, held, sold FROM allotment"
+            )?)
         }
     }
     t.read(Units).await.expect("the units")
@@ -122,8 +135,14 @@ async fn sell_out(t: &TestDb, desks: &[Desk]) -> BTreeMap<OrderId, Arc<Placement
     for shopper in 0..SHOPPERS {
         match (&answers[shopper], &answers[shopper + SHOPPERS]) {
             (
-                Ok(Answer::Placed { placement, replayed }),
-                Ok(Answer::Placed { placement: twin, replayed: twin_replayed }),
+                Ok(Answer::Placed {
+                    placement,
+                    replayed,
+                }),
+                Ok(Answer::Placed {
+                    placement: twin,
+                    replayed: twin_replayed,
+                }),
             ) => {
                 assert_eq!(placement, twin, "twins get the same answer");
                 assert!(replayed ^ twin_replayed, "one of two twins does it");
@@ -131,7 +150,10 @@ async fn sell_out(t: &TestDb, desks: &[Desk]) -> BTreeMap<OrderId, Arc<Placement
                 placed.insert(placement.order_id, placement.clone());
             }
             (Err(Fault::Refused(refusal)), Err(Fault::Refused(twin))) => {
-                assert_eq!((refusal.reason, twin.reason), (ErrorReason::SoldOut, ErrorReason::SoldOut));
+                assert_eq!(
+                    (refusal.reason, twin.reason),
+                    (ErrorReason::SoldOut, ErrorReason::SoldOut)
+                );
             }
             (answer, twin) => panic!("twins differ: {answer:?} and {twin:?}"),
         }

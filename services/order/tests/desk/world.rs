@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::id::{
-    AllotmentId, DropId, Id, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId, ProductId, RefundId,
-    StopId, VariantId,
-};
 use contracts::ErrorReason;
+use contracts::id::{
+    AllotmentId, DropId, Id, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId,
+    ProductId, RefundId, StopId, VariantId,
+};
 use contracts::money::{Currency, Money, Price};
 use kit::caller::Caller;
 use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 use order::model::command::{
-    Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, PlaceLine, Quote, QuoteLine, RequestKey, Resume, Stop,
-    StopTarget, Verdict,
+    Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, PlaceLine, Quote, QuoteLine,
+    RequestKey, Resume, Stop, StopTarget, Verdict,
 };
 use order::model::payment::Signed;
 use order::model::{CancelReason, Destination, HoldRules, LineAmount, MovementKind, Touchpoint};
@@ -76,18 +76,68 @@ pub const PLAIN: Offer = Offer {
 /// to sell. Allotment 0 is shared by two partners, 1 is sold in drops, 2 by weight and in yen.
 pub const OFFERS: [Offer; 13] = [
     PLAIN,
-    Offer { draws: Some((0, 7)), shopper_limit: 5, price: 2_500, ..PLAIN },
-    Offer { draws: Some((1, 0)), drop: Some(0), price: 999, ..PLAIN },
-    Offer { partner: 1, shopper_limit: 4, ..PLAIN },
-    Offer { partner: 1, draws: Some((1, 0)), drop: Some(0), price: 899, ..PLAIN },
-    Offer { draws: Some((2, 0)), step: 50, price: 3, ..PLAIN },
-    Offer { state: "PAUSED", ..PLAIN },
-    Offer { mode: "REDIRECT", ..PLAIN },
-    Offer { territories: "DE AT", ..PLAIN },
-    Offer { draws: None, ..PLAIN },
-    Offer { draws: Some((2, 0)), currency: "JPY", price: 700, ..PLAIN },
-    Offer { draws: Some((1, 0)), drop: Some(1), shopper_limit: 5, ..PLAIN },
-    Offer { partner: 2, ..PLAIN },
+    Offer {
+        draws: Some((0, 7)),
+        shopper_limit: 5,
+        price: 2_500,
+        ..PLAIN
+    },
+    Offer {
+        draws: Some((1, 0)),
+        drop: Some(0),
+        price: 999,
+        ..PLAIN
+    },
+    Offer {
+        partner: 1,
+        shopper_limit: 4,
+        ..PLAIN
+    },
+    Offer {
+        partner: 1,
+        draws: Some((1, 0)),
+        drop: Some(0),
+        price: 899,
+        ..PLAIN
+    },
+    Offer {
+        draws: Some((2, 0)),
+        step: 50,
+        price: 3,
+        ..PLAIN
+    },
+    Offer {
+        state: "PAUSED",
+        ..PLAIN
+    },
+    Offer {
+        mode: "REDIRECT",
+        ..PLAIN
+    },
+    Offer {
+        territories: "DE AT",
+        ..PLAIN
+    },
+    Offer {
+        draws: None,
+        ..PLAIN
+    },
+    Offer {
+        draws: Some((2, 0)),
+        currency: "JPY",
+        price: 700,
+        ..PLAIN
+    },
+    Offer {
+        draws: Some((1, 0)),
+        drop: Some(1),
+        shopper_limit: 5,
+        ..PLAIN
+    },
+    Offer {
+        partner: 2,
+        ..PLAIN
+    },
 ];
 
 /// Units in the three allotments to begin with.
@@ -178,12 +228,35 @@ async fn empty(tx: &mut Tx) -> Result<(), Fault> {
         ($($table:literal),+) => { $(sql!(tx, execute, concat!("DELETE FROM ", $table))?;)+ };
     }
     delete!(
-        "refund", "payment", "contact", "order_line", "orders", "sale_stop", "shopper_count", "drop_listing",
-        "drop_sale", "allotment_listing", "allotment_movement", "allotment", "listing", "partner", "idempotency",
-        "audit", "feed"
+        "refund",
+        "payment",
+        "contact",
+        "order_line",
+        "orders",
+        "sale_stop",
+        "shopper_count",
+        "drop_listing",
+        "drop_sale",
+        "allotment_listing",
+        "allotment_movement",
+        "allotment",
+        "listing",
+        "partner",
+        "idempotency",
+        "audit",
+        "feed"
     );
-    sql!(tx, execute, "DELETE FROM feed_head WHERE scope NOT IN ('', 'audit')")?;
-    sql!(tx, execute, "UPDATE feed_head SET position = 0, floor = 0, hash = $1", Vec::<u8>::new())?;
+    sql!(
+        tx,
+        execute,
+        "DELETE FROM feed_head WHERE scope NOT IN ('', 'audit')"
+    )?;
+    sql!(
+        tx,
+        execute,
+        "UPDATE feed_head SET position = 0, floor = 0, hash = $1",
+        Vec::<u8>::new()
+    )?;
     Ok(())
 }
 
@@ -216,7 +289,11 @@ pub async fn supply(tx: &mut Tx, allotment_id: AllotmentId, supplied: i64) -> Re
 /// A listing on the terms of an offer.
 pub async fn offer_insert(tx: &mut Tx, listing_id: ListingId, offer: &Offer) -> Result<(), Fault> {
     let (now, variant, product) = (tx.now(), VariantId::from_uuid(1), ProductId::from_uuid(1));
-    let collected_by = if offer.mode == "REDIRECT" { "RETAILER" } else { "PARTNER" };
+    let collected_by = if offer.mode == "REDIRECT" {
+        "RETAILER"
+    } else {
+        "PARTNER"
+    };
     sql!(
         tx,
         execute,
@@ -271,13 +348,30 @@ fn render(answer: &Answer) -> Vec<u8> {
 }
 
 fn request_key(method: &'static str, key: usize, content: u8) -> RequestKey {
-    RequestKey { scope: "partner|test".into(), method, key: format!("k{key}"), fingerprint: [content; 32], render }
+    RequestKey {
+        scope: "partner|test".into(),
+        method,
+        key: format!("k{key}"),
+        fingerprint: [content; 32],
+        render,
+    }
 }
 
 /// A placement: whose, under which key, for which shopper, and what.
-pub fn place(number: usize, whose: usize, key: usize, shopper: usize, lines: &[(usize, i64)]) -> Place {
-    let total: i64 = lines.iter().map(|(offer, quantity)| payable(*offer, *quantity)).sum();
-    let first = lines.first().map_or(Currency::EUR, |(offer, _)| currency(*offer));
+pub fn place(
+    number: usize,
+    whose: usize,
+    key: usize,
+    shopper: usize,
+    lines: &[(usize, i64)],
+) -> Place {
+    let total: i64 = lines
+        .iter()
+        .map(|(offer, quantity)| payable(*offer, *quantity))
+        .sum();
+    let first = lines
+        .first()
+        .map_or(Currency::EUR, |(offer, _)| currency(*offer));
     let line = |(at, (offer, quantity)): (usize, &(usize, i64))| PlaceLine {
         order_line_id: OrderLineId::from_uuid((number * 16 + at) as u128),
         listing_id: listing(*offer),
@@ -298,7 +392,10 @@ pub fn place(number: usize, whose: usize, key: usize, shopper: usize, lines: &[(
         partner_order_id: format!("po-{key}"),
         partner_checkout_id: String::new(),
         shopper_ref: format!("shopper-{shopper}"),
-        destination: Destination { region_code: "FR".into(), subdivision_code: String::new() },
+        destination: Destination {
+            region_code: "FR".into(),
+            subdivision_code: String::new(),
+        },
         lines: lines.iter().enumerate().map(line).collect(),
         quote: None,
         expected_payable: Some(Money::new(first, total)),
@@ -320,7 +417,11 @@ pub fn quote(place: &Place, wrong: u8) -> Result<Quote, Refusal> {
             quantity: line.quantity + i64::from(wrong == 7),
             terms_version: 1,
             unit_price,
-            amount: LineAmount { price: payable, payable, ..LineAmount::default() },
+            amount: LineAmount {
+                price: payable,
+                payable,
+                ..LineAmount::default()
+            },
         }
     };
     Ok(Quote {
@@ -334,7 +435,13 @@ pub fn quote(place: &Place, wrong: u8) -> Result<Quote, Refusal> {
 }
 
 /// A payment statement: for which order, under which reference, how much.
-pub fn confirm(number: usize, whose: usize, order: usize, reference: usize, amount: Money) -> Command {
+pub fn confirm(
+    number: usize,
+    whose: usize,
+    order: usize,
+    reference: usize,
+    amount: Money,
+) -> Command {
     Command::Confirm(Box::new(Confirm {
         payment_id: PaymentId::from_uuid(number as u128),
         refund_id: RefundId::from_uuid(number as u128),
@@ -368,7 +475,9 @@ pub fn cancel(key: usize, whose: Option<usize>, order: usize) -> Command {
 }
 
 pub fn expire(order: usize) -> Command {
-    Command::Expire(Expire { order_id: OrderId::from_uuid(order as u128 + 1) })
+    Command::Expire(Expire {
+        order_id: OrderId::from_uuid(order as u128 + 1),
+    })
 }
 
 pub fn move_units(number: usize, key: usize, which: usize, quantity: i64) -> Command {
@@ -376,7 +485,11 @@ pub fn move_units(number: usize, key: usize, which: usize, quantity: i64) -> Com
         key: request_key("move", key, quantity as u8),
         movement_id: nth(number + 100),
         allotment_id: allotment(which),
-        kind: if quantity > 0 { MovementKind::TopUp } else { MovementKind::Shrinkage },
+        kind: if quantity > 0 {
+            MovementKind::TopUp
+        } else {
+            MovementKind::Shrinkage
+        },
         quantity,
         reason: "counted".into(),
         actor: "ops".into(),
@@ -394,7 +507,11 @@ pub fn stop(number: usize, key: usize, target: StopTarget) -> Command {
 }
 
 pub fn resume(key: usize, stop: usize) -> Command {
-    Command::Resume(Resume { key: request_key("resume", key, stop as u8), stop_id: StopId::from_uuid(stop as u128 + 1), actor: "ops".into() })
+    Command::Resume(Resume {
+        key: request_key("resume", key, stop as u8),
+        stop_id: StopId::from_uuid(stop as u128 + 1),
+        actor: "ops".into(),
+    })
 }
 
 /// Commands as one unit of work, as a lane would run them.
@@ -406,8 +523,14 @@ pub struct Batch {
 impl Batch {
     pub fn new(commands: &[Command]) -> Self {
         let caller = Arc::new(Caller::system("test"));
-        let request = |command: &Command| Request { caller: caller.clone(), command: command.clone() };
-        Batch { runner: Runner { rules: RULES }, requests: commands.iter().map(request).collect() }
+        let request = |command: &Command| Request {
+            caller: caller.clone(),
+            command: command.clone(),
+        };
+        Batch {
+            runner: Runner { rules: RULES },
+            requests: commands.iter().map(request).collect(),
+        }
     }
 }
 

@@ -11,8 +11,16 @@ use tonic::Code;
 use crate::progress::{Line, decided, tell};
 use crate::world::{World, fields, nth, refused, setup};
 
-fn cancel(key: &str, order_id: &str, lines: &[(&str, i64)], reason: pb::CancelReason) -> pb::CancelOrderRequest {
-    let line = |(id, quantity): &(&str, i64)| pb::LineQuantity { order_line_id: (*id).into(), quantity: *quantity };
+fn cancel(
+    key: &str,
+    order_id: &str,
+    lines: &[(&str, i64)],
+    reason: pb::CancelReason,
+) -> pb::CancelOrderRequest {
+    let line = |(id, quantity): &(&str, i64)| pb::LineQuantity {
+        order_line_id: (*id).into(),
+        quantity: *quantity,
+    };
     pb::CancelOrderRequest {
         request_id: key.into(),
         order_id: order_id.into(),

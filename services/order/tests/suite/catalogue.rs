@@ -9,17 +9,32 @@ use contracts::order::v1 as pb;
 use kit::errors::{ErrorReason, Fault};
 use testkit::{TestDb, eventually_async, on_both_engines};
 
-use crate::world::{PRICE, World, france, key_of, line, listing, listing_with, money, partner_of, product, setup};
+use crate::world::{
+    PRICE, World, france, key_of, line, listing, listing_with, money, partner_of, product, setup,
+};
 
 const BOUND: Duration = Duration::from_secs(20);
 
 fn entry(content: Content) -> catalog::CatalogFeedEntry {
-    catalog::CatalogFeedEntry { meta: None, content: Some(content) }
+    catalog::CatalogFeedEntry {
+        meta: None,
+        content: Some(content),
+    }
 }
 
 async fn price(world: &World) -> Option<i64> {
-    let request = pb::QuoteOrderRequest { lines: vec![line(1, 1)], destination: france(), shopper_ref: String::new() };
-    let quote = world.partner(1).orders.quote_order(request).await.ok()?.into_inner();
+    let request = pb::QuoteOrderRequest {
+        lines: vec![line(1, 1)],
+        destination: france(),
+        shopper_ref: String::new(),
+    };
+    let quote = world
+        .partner(1)
+        .orders
+        .quote_order(request)
+        .await
+        .ok()?
+        .into_inner();
     Some(quote.amount?.payable?.minor_units)
 }
 

@@ -21,15 +21,24 @@ fn plain(name: &str, region_code: &str) -> pb::Contact {
         postal_code: "75002".into(),
         region_code: region_code.into(),
     };
-    pb::Contact { form: Some(Form::Plain(contact)) }
+    pb::Contact {
+        form: Some(Form::Plain(contact)),
+    }
 }
 
 fn set(key: &str, order_id: &str, contact: pb::Contact) -> pb::SetContactRequest {
-    pb::SetContactRequest { request_id: key.into(), order_id: order_id.into(), contact: Some(contact) }
+    pb::SetContactRequest {
+        request_id: key.into(),
+        order_id: order_id.into(),
+        contact: Some(contact),
+    }
 }
 
 fn get(order_id: &str) -> pb::GetContactRequest {
-    pb::GetContactRequest { order_id: order_id.into(), purpose: "label".into() }
+    pb::GetContactRequest {
+        order_id: order_id.into(),
+        purpose: "label".into(),
+    }
 }
 
 on_both_engines! {

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contracts::catalog::v1 as catalog;
-use contracts::catalog::v1::catalog_feed_service_server::{CatalogFeedService, CatalogFeedServiceServer};
+use contracts::catalog::v1::catalog_feed_service_server::{
+    CatalogFeedService, CatalogFeedServiceServer,
+};
 use contracts::catalog::v1::listing_service_server::{ListingService, ListingServiceServer};
 use contracts::catalog::v1::partner_service_server::{PartnerService, PartnerServiceServer};
 use contracts::catalog::v1::product_service_server::{ProductService, ProductServiceServer};
@@ -14,7 +16,9 @@ use contracts::fulfillment::v1 as fulfillment;
 use contracts::fulfillment::v1::fulfillment_feed_service_server::{
     FulfillmentFeedService, FulfillmentFeedServiceServer,
 };
-use contracts::fulfillment::v1::fulfillment_service_server::{FulfillmentService, FulfillmentServiceServer};
+use contracts::fulfillment::v1::fulfillment_service_server::{
+    FulfillmentService, FulfillmentServiceServer,
+};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kit::errors::{ErrorReason, Refusal};
@@ -32,7 +36,11 @@ pub struct FakeFeed<F> {
 
 impl<F: FeedMessage> FakeFeed<F> {
     fn new() -> Arc<Self> {
-        Arc::new(FakeFeed { entries: Mutex::new(Vec::new()), length: watch::Sender::new(0), floor: AtomicUsize::new(0) })
+        Arc::new(FakeFeed {
+            entries: Mutex::new(Vec::new()),
+            length: watch::Sender::new(0),
+            floor: AtomicUsize::new(0),
+        })
     }
 
     /// Publishes an entry about `aggregate_id`.
@@ -65,7 +73,11 @@ impl<F: FeedMessage> FakeFeed<F> {
     }
 
     fn after(&self, cursor: &str, limit: usize) -> Vec<F> {
-        let after: usize = if cursor.is_empty() { 0 } else { cursor.parse().expect("one of our cursors") };
+        let after: usize = if cursor.is_empty() {
+            0
+        } else {
+            cursor.parse().expect("one of our cursors")
+        };
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.iter().skip(after).take(limit).cloned().collect()
     }
@@ -140,18 +152,28 @@ impl CatalogFeedService for Fakes {
     ) -> Result<Response<catalog::ListCatalogFeedResponse>, Status> {
         let request = request.into_inner();
         self.catalog.check(&request.cursor)?;
-        let entries = self.catalog.after(&request.cursor, request.page_size as usize);
-        Ok(Response::new(catalog::ListCatalogFeedResponse { entries, next_cursor: String::new() }))
+        let entries = self
+            .catalog
+            .after(&request.cursor, request.page_size as usize);
+        Ok(Response::new(catalog::ListCatalogFeedResponse {
+            entries,
+            next_cursor: String::new(),
+        }))
     }
 
-    type WatchCatalogFeedStream = BoxStream<'static, Result<catalog::WatchCatalogFeedResponse, Status>>;
+    type WatchCatalogFeedStream =
+        BoxStream<'static, Result<catalog::WatchCatalogFeedResponse, Status>>;
 
     async fn watch_catalog_feed(
         &self,
         request: Request<catalog::WatchCatalogFeedRequest>,
     ) -> Result<Response<Self::WatchCatalogFeedStream>, Status> {
         let pages = self.catalog.watch(request.into_inner().cursor);
-        Ok(Response::new(pages.map(|entries| Ok(catalog::WatchCatalogFeedResponse { entries })).boxed()))
+        Ok(Response::new(
+            pages
+                .map(|entries| Ok(catalog::WatchCatalogFeedResponse { entries }))
+                .boxed(),
+        ))
     }
 }
 
@@ -163,18 +185,28 @@ impl FulfillmentFeedService for Fakes {
     ) -> Result<Response<fulfillment::ListFulfillmentFeedResponse>, Status> {
         let request = request.into_inner();
         self.fulfillment.check(&request.cursor)?;
-        let entries = self.fulfillment.after(&request.cursor, request.page_size as usize);
-        Ok(Response::new(fulfillment::ListFulfillmentFeedResponse { entries, next_cursor: String::new() }))
+        let entries = self
+            .fulfillment
+            .after(&request.cursor, request.page_size as usize);
+        Ok(Response::new(fulfillment::ListFulfillmentFeedResponse {
+            entries,
+            next_cursor: String::new(),
+        }))
     }
 
-    type WatchFulfillmentFeedStream = BoxStream<'static, Result<fulfillment::WatchFulfillmentFeedResponse, Status>>;
+    type WatchFulfillmentFeedStream =
+        BoxStream<'static, Result<fulfillment::WatchFulfillmentFeedResponse, Status>>;
 
     async fn watch_fulfillment_feed(
         &self,
         request: Request<fulfillment::WatchFulfillmentFeedRequest>,
     ) -> Result<Response<Self::WatchFulfillmentFeedStream>, Status> {
         let pages = self.fulfillment.watch(request.into_inner().cursor);
-        Ok(Response::new(pages.map(|entries| Ok(fulfillment::WatchFulfillmentFeedResponse { entries })).boxed()))
+        Ok(Response::new(
+            pages
+                .map(|entries| Ok(fulfillment::WatchFulfillmentFeedResponse { entries }))
+                .boxed(),
+        ))
     }
 }
 
@@ -190,8 +222,16 @@ pub struct Lists {
 
 /// A page of one thing each, so that pages are really turned.
 fn page<T: Clone>(all: &[T], page_token: &str) -> (Vec<T>, String) {
-    let at: usize = if page_token.is_empty() { 0 } else { page_token.parse().expect("one of our tokens") };
-    let next = if at + 1 < all.len() { (at + 1).to_string() } else { String::new() };
+    let at: usize = if page_token.is_empty() {
+        0
+    } else {
+        page_token.parse().expect("one of our tokens")
+    };
+    let next = if at + 1 < all.len() {
+        (at + 1).to_string()
+    } else {
+        String::new()
+    };
     (all.get(at).cloned().into_iter().collect(), next)
 }
 

@@ -13,9 +13,17 @@ use crate::world::{PRICE, World, france, line, money, refused, setup};
 /// What happened to orders, word by word, as a partner reads it.
 fn story(entries: &[pb::OrderFeedEntry]) -> Vec<String> {
     let word = |entry: &pb::OrderFeedEntry| match entry.content.as_ref().expect("content") {
-        Content::OrderChanged(changed) => changed.change().as_str_name().replace("ORDER_CHANGE_", ""),
-        Content::Refund(refund) => refund.reason().as_str_name().replace("REFUND_REASON_", "refund "),
-        Content::Payment(payment) => payment.outcome().as_str_name().replace("PAYMENT_OUTCOME_", "payment "),
+        Content::OrderChanged(changed) => {
+            changed.change().as_str_name().replace("ORDER_CHANGE_", "")
+        }
+        Content::Refund(refund) => refund
+            .reason()
+            .as_str_name()
+            .replace("REFUND_REASON_", "refund "),
+        Content::Payment(payment) => payment
+            .outcome()
+            .as_str_name()
+            .replace("PAYMENT_OUTCOME_", "payment "),
         Content::StockChanged(_) => "stock".into(),
     };
     entries.iter().map(word).collect()

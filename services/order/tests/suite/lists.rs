@@ -9,8 +9,17 @@ use crate::world::{Clients, PRICE, World, fields, partner, refused, setup};
 async fn keys(clients: &mut Clients, request: pb::ListOrdersRequest) -> Vec<String> {
     let (mut keys, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = pb::ListOrdersRequest { page_token, page_size: 2, ..request.clone() };
-        let page = clients.orders.list_orders(request).await.expect("a page").into_inner();
+        let request = pb::ListOrdersRequest {
+            page_token,
+            page_size: 2,
+            ..request.clone()
+        };
+        let page = clients
+            .orders
+            .list_orders(request)
+            .await
+            .expect("a page")
+            .into_inner();
         assert!(page.orders.len() <= 2);
         keys.extend(page.orders.into_iter().map(|order| order.partner_order_id));
         page_token = page.next_page_token;

@@ -10,8 +10,8 @@ use testkit::{TestDb, on_both_engines};
 use tonic::Code;
 
 use crate::world::{
-    KID, PRICE, STATEMENT, World, confirm, key_of, money, money_in, partner_key, partner_of, refused, retrying, setup,
-    sign,
+    KID, PRICE, STATEMENT, World, confirm, key_of, money, money_in, partner_key, partner_of,
+    refused, retrying, setup, sign,
 };
 
 async fn pay(world: &World, request: pb::ConfirmPaymentRequest) -> pb::ConfirmPaymentResponse {
@@ -19,12 +19,23 @@ async fn pay(world: &World, request: pb::ConfirmPaymentRequest) -> pb::ConfirmPa
 }
 
 /// The money goes back, for this reason; a repetition is answered with the same.
-async fn goes_back(world: &World, request: pb::ConfirmPaymentRequest, reason: pb::RefundReason, minor_units: i64) {
+async fn goes_back(
+    world: &World,
+    request: pb::ConfirmPaymentRequest,
+    reason: pb::RefundReason,
+    minor_units: i64,
+) {
     let answer = pay(world, request.clone()).await;
     assert_eq!(answer.outcome(), pb::PaymentOutcome::RefundDue);
     let refund = answer.refund.clone().expect("an instruction");
-    assert_eq!((refund.reason(), refund.state()), (reason, pb::RefundState::Authorised));
-    assert_eq!((refund.shopper_amount, refund.partner_amount), (money(minor_units), money(0)));
+    assert_eq!(
+        (refund.reason(), refund.state()),
+        (reason, pb::RefundState::Authorised)
+    );
+    assert_eq!(
+        (refund.shopper_amount, refund.partner_amount),
+        (money(minor_units), money(0))
+    );
     assert_eq!(refund.payment_reference, request.payment_reference);
     assert_eq!(pay(world, request).await, answer);
 }
@@ -41,7 +52,10 @@ async fn cancel(world: &World, order_id: &str) {
         let (request, mut clients) = (request.clone(), clients.clone());
         async move { clients.orders.cancel_order(request).await }
     });
-    assert_eq!(answer.await.expect("cancelled").outcome(), pb::CancelOutcome::Cancelled);
+    assert_eq!(
+        answer.await.expect("cancelled").outcome(),
+        pb::CancelOutcome::Cancelled
+    );
 }
 
 /// Waits until partner 1's key is believed no longer: asked with money that would not pay the order.

@@ -31,46 +31,68 @@ pub struct Line {
 
 /// A fulfilment of an order whose lines have come this far.
 pub fn entry(placed: &pb::PlaceOrderResponse, lines: &[Line]) -> fulfillment::FulfillmentFeedEntry {
-    let lines = placed.lines.iter().zip(lines).map(|(line, come)| fulfillment::FulfillmentLine {
-        order_line_id: line.order_line_id.clone(),
-        quantities: Some(pb::LineQuantities {
-            ordered: line.quantities.expect("counters").ordered,
-            cancelled: come.cancelled,
-            shipped: come.shipped,
-            delivered: come.delivered,
-            undelivered: come.undelivered,
+    let lines = placed
+        .lines
+        .iter()
+        .zip(lines)
+        .map(|(line, come)| fulfillment::FulfillmentLine {
+            order_line_id: line.order_line_id.clone(),
+            quantities: Some(pb::LineQuantities {
+                ordered: line.quantities.expect("counters").ordered,
+                cancelled: come.cancelled,
+                shipped: come.shipped,
+                delivered: come.delivered,
+                undelivered: come.undelivered,
+                ..Default::default()
+            }),
             ..Default::default()
-        }),
-        ..Default::default()
-    });
+        });
     let content = fulfillment::Fulfillment {
         order_id: placed.order_id.clone(),
         lines: lines.collect(),
         ..Default::default()
     };
-    fulfillment::FulfillmentFeedEntry { meta: None, content: Some(Content::Fulfillment(content)) }
+    fulfillment::FulfillmentFeedEntry {
+        meta: None,
+        content: Some(Content::Fulfillment(content)),
+    }
 }
 
 /// The decision that comes before it.
-pub fn decided(placed: &pb::PlaceOrderResponse, reason: pb::CancelReason, quantity: i64) -> fulfillment::FulfillmentFeedEntry {
+pub fn decided(
+    placed: &pb::PlaceOrderResponse,
+    reason: pb::CancelReason,
+    quantity: i64,
+) -> fulfillment::FulfillmentFeedEntry {
     let content = fulfillment::CancelDecided {
         order_id: placed.order_id.clone(),
         decision: fulfillment::CancelDecision::Cancelled.into(),
-        lines: vec![pb::LineQuantity { order_line_id: placed.lines[0].order_line_id.clone(), quantity }],
+        lines: vec![pb::LineQuantity {
+            order_line_id: placed.lines[0].order_line_id.clone(),
+            quantity,
+        }],
         reason: reason.into(),
     };
-    fulfillment::FulfillmentFeedEntry { meta: None, content: Some(Content::CancelDecided(content)) }
+    fulfillment::FulfillmentFeedEntry {
+        meta: None,
+        content: Some(Content::CancelDecided(content)),
+    }
 }
 
 /// Tells how far an order has come, and waits until the service knows.
 pub async fn tell(world: &World, placed: &pb::PlaceOrderResponse, lines: &[Line]) {
-    world.fakes.fulfillment.publish(&placed.order_id, entry(placed, lines));
+    world
+        .fakes
+        .fulfillment
+        .publish(&placed.order_id, entry(placed, lines));
     let lines = lines.to_vec();
     until(world, &placed.order_id, |order| {
         order.lines.iter().zip(&lines).all(|(line, come)| {
             let known = line.quantities.expect("counters");
-            known.cancelled == come.cancelled && known.shipped == come.shipped
-                && known.delivered == come.delivered && known.undelivered == come.undelivered
+            known.cancelled == come.cancelled
+                && known.shipped == come.shipped
+                && known.delivered == come.delivered
+                && known.undelivered == come.undelivered
         })
     })
     .await;
@@ -92,13 +114,25 @@ impl Operation for Apply {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<(), kit::errors::Fault> {
-        FulfillmentProgress::new(Duration::from_secs(14 * 24 * 3_600)).apply(tx, &self.0).await
+        FulfillmentProgress::new(Duration::from_secs(14 * 24 * 3_600))
+            .apply(tx, &self.0)
+            .await
     }
 }
 
 async fn refunds(world: &World) -> Vec<pb::Refund> {
-    let request = pb::ListRefundsRequest { page_size: 200, ..Default::default() };
-    world.ops().orders.list_refunds(request).await.expect("refunds").into_inner().refunds
+    let request = pb::ListRefundsRequest {
+        page_size: 200,
+        ..Default::default()
+    };
+    world
+        .ops()
+        .orders
+        .list_refunds(request)
+        .await
+        .expect("refunds")
+        .into_inner()
+        .refunds
 }
 
 on_both_engines! {

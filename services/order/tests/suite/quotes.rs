@@ -10,15 +10,29 @@ use tonic::Code;
 use crate::world::{Clients, PRICE, World, france, line, listing_with, money, refused, setup};
 
 fn wanted(lines: Vec<pb::LineRequest>) -> pb::QuoteOrderRequest {
-    pb::QuoteOrderRequest { lines, destination: france(), shopper_ref: String::new() }
+    pb::QuoteOrderRequest {
+        lines,
+        destination: france(),
+        shopper_ref: String::new(),
+    }
 }
 
 async fn quote(clients: &mut Clients, lines: Vec<pb::LineRequest>) -> pb::QuoteOrderResponse {
-    clients.orders.quote_order(wanted(lines)).await.expect("a quote").into_inner()
+    clients
+        .orders
+        .quote_order(wanted(lines))
+        .await
+        .expect("a quote")
+        .into_inner()
 }
 
 /// An order with a quote and nothing else said about money.
-fn quoted(world: &World, key: &str, lines: &[(u128, i64)], quote: &pb::QuoteOrderResponse) -> pb::PlaceOrderRequest {
+fn quoted(
+    world: &World,
+    key: &str,
+    lines: &[(u128, i64)],
+    quote: &pb::QuoteOrderResponse,
+) -> pb::PlaceOrderRequest {
     pb::PlaceOrderRequest {
         quote_token: quote.quote_token.clone(),
         expected_payable: None,
@@ -27,7 +41,10 @@ fn quoted(world: &World, key: &str, lines: &[(u128, i64)], quote: &pb::QuoteOrde
 }
 
 fn twice_as_dear(terms: &mut contracts::catalog::v1::ListingTerms) {
-    terms.price = Some(common::Price { amount: money(2 * PRICE), per_quantity: 1 });
+    terms.price = Some(common::Price {
+        amount: money(2 * PRICE),
+        per_quantity: 1,
+    });
 }
 
 on_both_engines! {

@@ -11,12 +11,16 @@ use testkit::{TestDb, on_both_engines};
 use tonic::Code;
 
 use crate::world::{
-    PRICE, World, fields, line, listing, listing_id, listing_with, money, money_in, partner_of, refused, setup, told,
+    PRICE, World, fields, line, listing, listing_id, listing_with, money, money_in, partner_of,
+    refused, setup, told,
 };
 
 fn window(start: i64, end: i64) -> Option<common::Window> {
     let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-    Some(common::Window { start_time: at(start), end_time: at(end) })
+    Some(common::Window {
+        start_time: at(start),
+        end_time: at(end),
+    })
 }
 
 on_both_engines! {

@@ -11,7 +11,12 @@ use tonic::Code;
 
 use crate::world::{World, fields, listing_id, nth, refused, setup, told, variant_id};
 
-fn movement(key: &str, allotment_id: &str, kind: pb::MovementKind, quantity: i64) -> pb::RecordMovementRequest {
+fn movement(
+    key: &str,
+    allotment_id: &str,
+    kind: pb::MovementKind,
+    quantity: i64,
+) -> pb::RecordMovementRequest {
     pb::RecordMovementRequest {
         request_id: key.into(),
         allotment_id: allotment_id.into(),
@@ -30,13 +35,27 @@ fn assign(key: &str, allotment_id: &str, listing: u128, unit_cap: i64) -> pb::As
     }
 }
 
-fn drop_of(world: &World, allotment_id: &str, listings: &[u128], from: i64, until: i64) -> pb::Drop {
-    let at = |seconds| Some(prost_types::Timestamp { seconds: world.now().seconds() + seconds, nanos: 0 });
+fn drop_of(
+    world: &World,
+    allotment_id: &str,
+    listings: &[u128],
+    from: i64,
+    until: i64,
+) -> pb::Drop {
+    let at = |seconds| {
+        Some(prost_types::Timestamp {
+            seconds: world.now().seconds() + seconds,
+            nanos: 0,
+        })
+    };
     pb::Drop {
         allotment_id: allotment_id.into(),
         listing_ids: listings.iter().map(|at| listing_id(*at).into()).collect(),
         display_name: "Ten minutes".into(),
-        window: Some(common::Window { start_time: at(from), end_time: at(until) }),
+        window: Some(common::Window {
+            start_time: at(from),
+            end_time: at(until),
+        }),
         total_limit: 5,
         per_person_limit: 2,
         ..Default::default()
@@ -44,7 +63,10 @@ fn drop_of(world: &World, allotment_id: &str, listings: &[u128], from: i64, unti
 }
 
 fn create(key: &str, drop: pb::Drop) -> pb::CreateDropRequest {
-    pb::CreateDropRequest { request_id: key.into(), drop: Some(drop) }
+    pb::CreateDropRequest {
+        request_id: key.into(),
+        drop: Some(drop),
+    }
 }
 
 on_both_engines! {

@@ -35,7 +35,13 @@ use crate::fakes::Fakes;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-const SCOPES: [&str; 5] = ["order.read", "order.write", "contact.read", "contact.write", "feed.read"];
+const SCOPES: [&str; 5] = [
+    "order.read",
+    "order.write",
+    "contact.read",
+    "contact.write",
+    "feed.read",
+];
 
 /// The `kid` of every partner's key.
 pub const KID: &str = "k1";
@@ -67,7 +73,9 @@ pub struct Bearer(String);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let value: MetadataValue<_> = format!("Bearer {}", self.0).parse().expect("a token is plain ASCII");
+        let value: MetadataValue<_> = format!("Bearer {}", self.0)
+            .parse()
+            .expect("a token is plain ASCII");
         request.metadata_mut().insert("authorization", value);
         Ok(request)
     }
@@ -114,16 +122,35 @@ impl World {
     }
 
     async fn start_beside(t: TestDb, fakes: Fakes, config: Config, tasks: bool) -> World {
-        let auth = AuthConfig { max_token_life_s: 400 * 24 * 3_600, ..AuthConfig::default() };
+        let auth = AuthConfig {
+            max_token_life_s: 400 * 24 * 3_600,
+            ..AuthConfig::default()
+        };
         let life = Lifecycle::new();
-        let signer = TokenSigner::new(SigningKey::from_seed(&[7; 32]), &auth, t.clock.clone(), t.ids.clone());
+        let signer = TokenSigner::new(
+            SigningKey::from_seed(&[7; 32]),
+            &auth,
+            t.clock.clone(),
+            t.ids.clone(),
+        );
         let issuer = signer.issuer(&[Audience::Partner, Audience::Retailer, Audience::Service]);
-        let free = Rate { per_second: 0, burst: 0 };
-        let rate_limit = RateLimitConfig { partner: free, viewer: free, retailer: free, ..RateLimitConfig::default() };
+        let free = Rate {
+            per_second: 0,
+            burst: 0,
+        };
+        let rate_limit = RateLimitConfig {
+            partner: free,
+            viewer: free,
+            retailer: free,
+            ..RateLimitConfig::default()
+        };
         let layers = LayerDeps {
             verifier: TokenVerifier::new(&auth, vec![issuer], t.clock.clone()),
             policies: Policies::load().expect("complete policies"),
-            config: LayersConfig { rate_limit, ..LayersConfig::default() },
+            config: LayersConfig {
+                rate_limit,
+                ..LayersConfig::default()
+            },
             clock: t.clock.clone(),
             ids: t.ids.clone(),
             metrics: Metrics::global(),
@@ -131,7 +158,12 @@ impl World {
         };
         let mut routes = tonic::service::Routes::builder();
         fakes.add_to(&mut routes);
-        let scopes = ["feed.read", "catalog.read", "fulfillment.read", "fulfillment.write"];
+        let scopes = [
+            "feed.read",
+            "catalog.read",
+            "fulfillment.read",
+            "fulfillment.write",
+        ];
         let tokens = ServiceTokens::new(signer.clone(), "order", &scopes, &auth);
         let others = Wire::local(layered(routes.routes(), &layers)).authorized(tokens);
         let deps = Deps {
@@ -144,14 +176,23 @@ impl World {
         };
         let mirror_keys = KeyRing::new(t.db.clone(), t.clock.clone(), &config);
         let mirror = CatalogMirror::new(mirror_keys, 3 * DAY);
-        let mut parts = order::assemble(config, deps).await.expect("it can be put together");
+        let mut parts = order::assemble(config, deps)
+            .await
+            .expect("it can be put together");
         if tasks {
             life.adopt(&mut parts);
         }
         let mut routes = tonic::service::Routes::builder();
         (parts.routes)(&mut routes);
         let wire = Wire::local(layered(routes.routes(), &layers));
-        World { t, fakes, life, signer, wire, mirror }
+        World {
+            t,
+            fakes,
+            life,
+            signer,
+            wire,
+            mirror,
+        }
     }
 
     pub async fn stop(self) {
@@ -195,22 +236,38 @@ impl World {
 
     /// Enters what the catalogue says, as its feed would.
     pub async fn enter(&self, content: Content) -> Result<(), Fault> {
-        let entry = catalog::CatalogFeedEntry { meta: None, content: Some(content) };
-        self.t.execute(Enter { mirror: self.mirror.clone(), entry }).await
+        let entry = catalog::CatalogFeedEntry {
+            meta: None,
+            content: Some(content),
+        };
+        self.t
+            .execute(Enter {
+                mirror: self.mirror.clone(),
+                entry,
+            })
+            .await
     }
 
     pub async fn enter_listing(&self, listing: catalog::Listing) {
-        self.enter(Content::Listing(listing)).await.expect("a good listing");
+        self.enter(Content::Listing(listing))
+            .await
+            .expect("a good listing");
     }
 
     /// Two partners with a key each, one product of two variants, and a listing of each variant for each
     /// partner: listings 1 and 2 are partner 1's, 3 and 4 partner 2's.
     pub async fn furnish(&self) {
         for at in 1..=2 {
-            self.enter(Content::Partner(partner_of(at, true))).await.expect("a partner");
-            self.enter(Content::PaymentKey(key_of(at, true))).await.expect("a key");
+            self.enter(Content::Partner(partner_of(at, true)))
+                .await
+                .expect("a partner");
+            self.enter(Content::PaymentKey(key_of(at, true)))
+                .await
+                .expect("a key");
         }
-        self.enter(Content::Product(product())).await.expect("a product");
+        self.enter(Content::Product(product()))
+            .await
+            .expect("a product");
         for at in 1..=4 {
             self.enter_listing(listing(at)).await;
         }
@@ -232,12 +289,20 @@ impl World {
 
     pub async fn allotment(&self, variant: u128, units: i64) -> String {
         let request = pb::CreateAllotmentRequest {
-            request_id: format!("allotment-{variant}-{units}-{}", self.t.ids.next()).chars().take(64).collect(),
+            request_id: format!("allotment-{variant}-{units}-{}", self.t.ids.next())
+                .chars()
+                .take(64)
+                .collect(),
             variant_id: variant_id(variant).into(),
             display_name: "Autumn".into(),
             initial_quantity: units,
         };
-        let created = self.ops().allotments.create_allotment(request).await.expect("an allotment");
+        let created = self
+            .ops()
+            .allotments
+            .create_allotment(request)
+            .await
+            .expect("an allotment");
         created.into_inner().allotment.expect("it").allotment_id
     }
 
@@ -248,7 +313,11 @@ impl World {
             listing_id: listing_id(listing).into(),
             unit_cap,
         };
-        self.ops().allotments.assign_listing(request).await.expect("assigned");
+        self.ops()
+            .allotments
+            .assign_listing(request)
+            .await
+            .expect("assigned");
     }
 
     /// Places an order of partner 1.
@@ -267,7 +336,10 @@ impl World {
         pb::PlaceOrderRequest {
             partner_order_id: key.into(),
             shopper_ref: "ann".into(),
-            lines: lines.iter().map(|(listing, quantity)| line(*listing, *quantity)).collect(),
+            lines: lines
+                .iter()
+                .map(|(listing, quantity)| line(*listing, *quantity))
+                .collect(),
             destination: france(),
             expected_payable: money(total),
             ..pb::PlaceOrderRequest::default()
@@ -275,9 +347,19 @@ impl World {
     }
 
     /// The request that pays an order of a partner with a statement signed under its key.
-    pub fn payment(&self, by: u128, order_id: &str, reference: &str, minor_units: i64) -> pb::ConfirmPaymentRequest {
+    pub fn payment(
+        &self,
+        by: u128,
+        order_id: &str,
+        reference: &str,
+        minor_units: i64,
+    ) -> pb::ConfirmPaymentRequest {
         let claims = self.claims(order_id, reference, minor_units);
-        confirm(order_id, reference, sign(&partner_key(by), KID, STATEMENT, &claims))
+        confirm(
+            order_id,
+            reference,
+            sign(&partner_key(by), KID, STATEMENT, &claims),
+        )
     }
 
     pub fn claims(&self, order_id: &str, reference: &str, minor_units: i64) -> serde_json::Value {
@@ -312,16 +394,29 @@ impl World {
     }
 
     pub async fn get(&self, order_id: &str) -> pb::Order {
-        let request = pb::GetOrderRequest { order_id: order_id.into(), ..Default::default() };
+        let request = pb::GetOrderRequest {
+            order_id: order_id.into(),
+            ..Default::default()
+        };
         let found = self.ops().orders.get_order(request).await.expect("found");
         found.into_inner().order.expect("an order")
     }
 
     pub async fn get_allotment(&self, allotment_id: &str) -> pb::Allotment {
-        let request = pb::GetAllotmentRequest { allotment_id: allotment_id.into() };
-        let found = self.ops().allotments.get_allotment(request).await.expect("found");
+        let request = pb::GetAllotmentRequest {
+            allotment_id: allotment_id.into(),
+        };
+        let found = self
+            .ops()
+            .allotments
+            .get_allotment(request)
+            .await
+            .expect("found");
         let allotment = found.into_inner().allotment.expect("an allotment");
-        assert_eq!(allotment.available + allotment.held + allotment.sold, allotment.supplied);
+        assert_eq!(
+            allotment.available + allotment.held + allotment.sold,
+            allotment.supplied
+        );
         allotment
     }
 
@@ -329,8 +424,16 @@ impl World {
     pub async fn feed(&self, mut clients: Clients) -> Vec<OrderFeedEntry> {
         let (mut entries, mut cursor) = (Vec::new(), String::new());
         loop {
-            let request = pb::ListOrderFeedRequest { cursor, page_size: 1_000 };
-            let page = clients.feed.list_order_feed(request).await.expect("the feed").into_inner();
+            let request = pb::ListOrderFeedRequest {
+                cursor,
+                page_size: 1_000,
+            };
+            let page = clients
+                .feed
+                .list_order_feed(request)
+                .await
+                .expect("the feed")
+                .into_inner();
             if page.entries.is_empty() {
                 return entries;
             }
@@ -365,19 +468,33 @@ pub fn money(minor_units: i64) -> Option<common::Money> {
 }
 
 pub fn money_in(currency_code: &str, minor_units: i64) -> Option<common::Money> {
-    Some(common::Money { currency_code: currency_code.into(), minor_units })
+    Some(common::Money {
+        currency_code: currency_code.into(),
+        minor_units,
+    })
 }
 
 pub fn france() -> Option<pb::Destination> {
-    Some(pb::Destination { region_code: "FR".into(), subdivision_code: String::new() })
+    Some(pb::Destination {
+        region_code: "FR".into(),
+        subdivision_code: String::new(),
+    })
 }
 
 pub fn line(listing: u128, quantity: i64) -> pb::LineRequest {
-    pb::LineRequest { listing_id: listing_id(listing).into(), quantity, ..Default::default() }
+    pb::LineRequest {
+        listing_id: listing_id(listing).into(),
+        quantity,
+        ..Default::default()
+    }
 }
 
 pub fn partner_of(at: u128, active: bool) -> catalog::Partner {
-    let state = if active { catalog::PartnerState::Active } else { catalog::PartnerState::Suspended };
+    let state = if active {
+        catalog::PartnerState::Active
+    } else {
+        catalog::PartnerState::Suspended
+    };
     catalog::Partner {
         partner_id: partner(at).into(),
         partner_code: format!("p{at}"),
@@ -394,7 +511,11 @@ pub fn partner_key(at: u128) -> SigningKey {
 }
 
 pub fn key_of(at: u128, active: bool) -> catalog::PaymentKey {
-    let state = if active { catalog::PaymentKeyState::Active } else { catalog::PaymentKeyState::Revoked };
+    let state = if active {
+        catalog::PaymentKeyState::Active
+    } else {
+        catalog::PaymentKeyState::Revoked
+    };
     // The partner's own name for the key, not the key's.
     let mut jwk = partner_key(at).public_jwk();
     jwk["kid"] = KID.into();
@@ -437,7 +558,10 @@ pub fn listing(at: u128) -> catalog::Listing {
         variant_id: variant_id(of_variant).into(),
         product_id: nth::<contracts::id::kind::Product>(1).into(),
         terms: Some(catalog::ListingTerms {
-            price: Some(common::Price { amount: money(PRICE), per_quantity: 1 }),
+            price: Some(common::Price {
+                amount: money(PRICE),
+                per_quantity: 1,
+            }),
             tax_basis_points: 2_000,
             tax_included: true,
             commission_basis_points: 1_000,
@@ -466,7 +590,11 @@ pub const STATEMENT: &str = "vitrine-payment+jwt";
 
 /// A statement signed under a key, whatever name and type it claims. A partner names its keys as it likes.
 pub fn sign(key: &SigningKey, kid: &str, typ: &str, claims: &serde_json::Value) -> String {
-    let header = Header { typ: Some(typ.into()), kid: Some(kid.into()), ..Header::new(Algorithm::EdDSA) };
+    let header = Header {
+        typ: Some(typ.into()),
+        kid: Some(kid.into()),
+        ..Header::new(Algorithm::EdDSA)
+    };
     let key = EncodingKey::from_ed_pem(key.to_pem().as_bytes()).expect("an Ed25519 key");
     jsonwebtoken::encode(&header, claims, &key).expect("signed")
 }
@@ -498,7 +626,10 @@ where
 
 /// The reason of a refusal.
 pub fn reason(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
 }
 
 /// What a refusal tells a program.
@@ -509,14 +640,28 @@ pub fn told(status: &Status, key: &str) -> String {
 
 /// The fields that a refusal names.
 pub fn fields(status: &Status) -> Vec<String> {
-    let details = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
-    details.into_iter().map(|violation| violation.field).collect()
+    let details = status
+        .get_details_bad_request()
+        .map(|bad| bad.field_violations)
+        .unwrap_or_default();
+    details
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }
 
 /// Asserts that a call was refused for this reason, with its code.
 #[track_caller]
-pub fn refused<T: std::fmt::Debug>(answer: Result<tonic::Response<T>, Status>, wanted: &str, code: Code) -> Status {
+pub fn refused<T: std::fmt::Debug>(
+    answer: Result<tonic::Response<T>, Status>,
+    wanted: &str,
+    code: Code,
+) -> Status {
     let status = answer.expect_err(wanted);
-    assert_eq!((reason(&status).as_str(), status.code()), (wanted, code), "{status:?}");
+    assert_eq!(
+        (reason(&status).as_str(), status.code()),
+        (wanted, code),
+        "{status:?}"
+    );
     status
 }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use contracts::id::{
-    AllotmentId, DropId, ListingId, MovementId, OrderLineId, PaymentId, ProductId, RefundId, StopId, VariantId,
+    AllotmentId, DropId, ListingId, MovementId, OrderLineId, PaymentId, ProductId, RefundId,
+    StopId, VariantId,
 };
 use contracts::money::{Currency, Price};
 use kit::clock::Micros;
@@ -111,10 +112,16 @@ fn place(number: u128, lines: &[(u128, i64)]) -> Place {
         partner_order_id: format!("po-{number}"),
         partner_checkout_id: String::new(),
         shopper_ref: "shopper".into(),
-        destination: Destination { region_code: "FR".into(), subdivision_code: String::new() },
+        destination: Destination {
+            region_code: "FR".into(),
+            subdivision_code: String::new(),
+        },
         lines: lines.iter().enumerate().map(line).collect(),
         quote: None,
-        expected_payable: Some(Money::new(Currency::EUR, lines.iter().map(|(_, quantity)| PRICE * quantity).sum())),
+        expected_payable: Some(Money::new(
+            Currency::EUR,
+            lines.iter().map(|(_, quantity)| PRICE * quantity).sum(),
+        )),
         hold: None,
     }
 }
@@ -153,7 +160,13 @@ fn pay(book: &mut Book, order: u128, reference: &str, amount: i64) -> Option<Ref
 }
 
 fn key(key: &str) -> RequestKey {
-    RequestKey { scope: "s".into(), method: "m", key: key.into(), fingerprint: [0; 32], render: |_| vec![1] }
+    RequestKey {
+        scope: "s".into(),
+        method: "m",
+        key: key.into(),
+        fingerprint: [0; 32],
+        render: |_| vec![1],
+    }
 }
 
 fn extend(order: u128, seconds: u64) -> Command {
@@ -176,7 +189,9 @@ fn cancel(order: u128, lines: Vec<(OrderLineId, i64)>) -> Command {
 }
 
 fn expire(order: u128) -> Command {
-    Command::Expire(Expire { order_id: OrderId::from_uuid(order) })
+    Command::Expire(Expire {
+        order_id: OrderId::from_uuid(order),
+    })
 }
 
 fn stop() -> Command {
@@ -203,21 +218,44 @@ fn units_are_held_then_sold() {
     assert_eq!(pay(&mut book, 1, "a", 5 * PRICE), None);
     assert_eq!(units(&book), (5, 0, 5));
     let order = &book.orders[&OrderId::from_uuid(1)].order;
-    assert_eq!((order.state, order.payment_state), (OrderState::Confirmed, PaymentState::Paid));
-    assert_eq!(order.ship_not_before, Some(NOW.plus(Duration::from_secs(60))));
+    assert_eq!(
+        (order.state, order.payment_state),
+        (OrderState::Confirmed, PaymentState::Paid)
+    );
+    assert_eq!(
+        order.ship_not_before,
+        Some(NOW.plus(Duration::from_secs(60)))
+    );
     assert_eq!(order.ship_by, Some(NOW.plus(Duration::from_secs(3_600))));
-    assert_eq!(order.ship_blocks(NOW), [ShipBlock::Remorse, ShipBlock::AddressMissing]);
-    assert_eq!(order.ship_blocks(NOW.plus(Duration::from_secs(60))), [ShipBlock::AddressMissing]);
+    assert_eq!(
+        order.ship_blocks(NOW),
+        [ShipBlock::Remorse, ShipBlock::AddressMissing]
+    );
+    assert_eq!(
+        order.ship_blocks(NOW.plus(Duration::from_secs(60))),
+        [ShipBlock::AddressMissing]
+    );
 }
 
 #[test]
 fn all_lines_or_none() {
     let mut book = book(4, |_| {});
     let verdict = ask(&mut book, place(1, &[(1, 3), (2, 2)]));
-    assert_eq!(verdict.expect_err("a refusal").metadata["listing_id"], listing_id(2).as_str());
+    assert_eq!(
+        verdict.expect_err("a refusal").metadata["listing_id"],
+        listing_id(2).as_str()
+    );
     assert_eq!(units(&book), (4, 0, 0));
-    assert!(book.listing_counts.values().chain(book.shopper_counts.values()).all(|count| count.delta() == 0));
-    assert!(book.events.is_empty() && book.placed.is_empty(), "a refusal has no effect");
+    assert!(
+        book.listing_counts
+            .values()
+            .chain(book.shopper_counts.values())
+            .all(|count| count.delta() == 0)
+    );
+    assert!(
+        book.events.is_empty() && book.placed.is_empty(),
+        "a refusal has no effect"
+    );
 }
 
 #[test]
@@ -226,15 +264,23 @@ fn a_repeated_key_gives_the_same_answer_and_other_content_is_refused() {
     let first = ask(&mut book, place(1, &[(1, 1)])).expect("placed");
     let mut again = place(2, &[(1, 1)]);
     again.partner_order_id = "po-1".into();
-    let (Answer::Placed { placement, .. }, Answer::Placed { placement: repeated, replayed: true }) =
-        (first, ask(&mut book, again.clone()).expect("the same"))
+    let (
+        Answer::Placed { placement, .. },
+        Answer::Placed {
+            placement: repeated,
+            replayed: true,
+        },
+    ) = (first, ask(&mut book, again.clone()).expect("the same"))
     else {
         panic!("not the same answer")
     };
     assert_eq!(placement, repeated);
     // Even when nothing is left, the quote has ended, or the partner's key is no longer right.
     again.quote = Some(Err(Refusal::new(ErrorReason::BadQuote, "old")));
-    assert!(ask(&mut book, again.clone()).is_ok(), "the quote token is no content");
+    assert!(
+        ask(&mut book, again.clone()).is_ok(),
+        "the quote token is no content"
+    );
     again.lines[0].quantity = 2;
     assert_eq!(reason(ask(&mut book, again)), ErrorReason::KeyReused);
     assert_eq!(units(&book), (0, 1, 0));
@@ -244,25 +290,64 @@ fn a_repeated_key_gives_the_same_answer_and_other_content_is_refused() {
 fn what_cannot_be_sold_is_refused_with_its_reason() {
     type Change = fn(&mut Listing);
     let cases: [(Change, ErrorReason); 8] = [
-        (|listing| listing.partner_state = PartnerState::Suspended, ErrorReason::PartnerSuspended),
-        (|listing| listing.partner_id = PartnerId::from_uuid(9), ErrorReason::NotFound),
-        (|listing| listing.purchase_mode = PurchaseMode::Redirect, ErrorReason::ListingRedirects),
-        (|listing| listing.state = ListingState::Paused, ErrorReason::ListingNotLive),
-        (|listing| listing.window_end_time = Some(NOW), ErrorReason::OutsideWindow),
-        (|listing| listing.territories = vec!["DE".into()], ErrorReason::Territory),
-        (|listing| listing.quantity_step = 2, ErrorReason::InvalidField),
-        (|listing| listing.pricing.shipping = 1, ErrorReason::PriceChanged),
+        (
+            |listing| listing.partner_state = PartnerState::Suspended,
+            ErrorReason::PartnerSuspended,
+        ),
+        (
+            |listing| listing.partner_id = PartnerId::from_uuid(9),
+            ErrorReason::NotFound,
+        ),
+        (
+            |listing| listing.purchase_mode = PurchaseMode::Redirect,
+            ErrorReason::ListingRedirects,
+        ),
+        (
+            |listing| listing.state = ListingState::Paused,
+            ErrorReason::ListingNotLive,
+        ),
+        (
+            |listing| listing.window_end_time = Some(NOW),
+            ErrorReason::OutsideWindow,
+        ),
+        (
+            |listing| listing.territories = vec!["DE".into()],
+            ErrorReason::Territory,
+        ),
+        (
+            |listing| listing.quantity_step = 2,
+            ErrorReason::InvalidField,
+        ),
+        (
+            |listing| listing.pricing.shipping = 1,
+            ErrorReason::PriceChanged,
+        ),
     ];
     for (change, expected) in cases {
-        assert_eq!(reason(ask(&mut book(9, change), place(1, &[(1, 1)]))), expected);
+        assert_eq!(
+            reason(ask(&mut book(9, change), place(1, &[(1, 1)]))),
+            expected
+        );
     }
-    let changed = ask(&mut book(9, |listing| listing.pricing.shipping = 5), place(1, &[(1, 1)]));
+    let changed = ask(
+        &mut book(9, |listing| listing.pricing.shipping = 5),
+        place(1, &[(1, 1)]),
+    );
     let metadata = changed.expect_err("another price").metadata;
-    assert_eq!((metadata["payable_minor_units"].as_str(), metadata["currency_code"].as_str()), ("1005", "EUR"));
+    assert_eq!(
+        (
+            metadata["payable_minor_units"].as_str(),
+            metadata["currency_code"].as_str()
+        ),
+        ("1005", "EUR")
+    );
 
     let mut book = book(9, |_| {});
     book.assignments.clear();
-    assert_eq!(reason(ask(&mut book, place(1, &[(1, 1)]))), ErrorReason::NoAllotment);
+    assert_eq!(
+        reason(ask(&mut book, place(1, &[(1, 1)]))),
+        ErrorReason::NoAllotment
+    );
 }
 
 #[test]
@@ -270,13 +355,25 @@ fn limits_count_what_is_held_and_bought() {
     let mut book = book(10, |listing| listing.per_shopper_limit = 3);
     assert!(ask(&mut book, place(1, &[(1, 2)])).is_ok());
     let refusal = ask(&mut book, place(2, &[(1, 2)])).expect_err("over the limit");
-    assert_eq!((refusal.reason, refusal.metadata["remaining"].as_str()), (ErrorReason::LimitExceeded, "1"));
+    assert_eq!(
+        (refusal.reason, refusal.metadata["remaining"].as_str()),
+        (ErrorReason::LimitExceeded, "1")
+    );
     assert!(one(&mut book, cancel(1, Vec::new())).is_ok());
-    assert!(ask(&mut book, place(3, &[(1, 3)])).is_ok(), "cancelled units count no more");
+    assert!(
+        ask(&mut book, place(3, &[(1, 3)])).is_ok(),
+        "cancelled units count no more"
+    );
 
-    book.assignments.get_mut(&listing_id(2)).expect("assigned").unit_cap = 1;
+    book.assignments
+        .get_mut(&listing_id(2))
+        .expect("assigned")
+        .unit_cap = 1;
     let refusal = ask(&mut book, place(4, &[(2, 2)])).expect_err("over the cap");
-    assert_eq!((refusal.reason, refusal.metadata["available"].as_str()), (ErrorReason::SoldOut, "1"));
+    assert_eq!(
+        (refusal.reason, refusal.metadata["available"].as_str()),
+        (ErrorReason::SoldOut, "1")
+    );
 }
 
 #[test]
@@ -301,13 +398,22 @@ fn a_drop_sells_in_its_window_within_its_limits() {
         book.add_drop(sale);
         book
     };
-    assert_eq!(reason(ask(&mut with(sale(1, 2)), place(1, &[(1, 1)]))), ErrorReason::DropClosed);
+    assert_eq!(
+        reason(ask(&mut with(sale(1, 2)), place(1, &[(1, 1)]))),
+        ErrorReason::DropClosed
+    );
     let mut over = with(sale(-2, 0));
-    assert!(ask(&mut over, place(1, &[(1, 5)])).is_ok(), "after the drop the listing sells as before");
+    assert!(
+        ask(&mut over, place(1, &[(1, 5)])).is_ok(),
+        "after the drop the listing sells as before"
+    );
     assert_eq!(over.drop_counts[&DropId::from_uuid(1)], Count::new(0));
 
     let mut open = with(sale(0, 1));
-    assert_eq!(reason(ask(&mut open, place(1, &[(1, 3)]))), ErrorReason::LimitExceeded);
+    assert_eq!(
+        reason(ask(&mut open, place(1, &[(1, 3)]))),
+        ErrorReason::LimitExceeded
+    );
     assert!(ask(&mut open, place(2, &[(1, 2)])).is_ok());
     let mut other = place(3, &[(1, 2)]);
     other.shopper_ref = "another".into();
@@ -324,23 +430,50 @@ fn money_that_does_not_pay_goes_back() {
     for order in 1..=3 {
         assert!(ask(&mut book, place(order, &[(1, 1)])).is_ok());
     }
-    assert_eq!(pay(&mut book, 1, "less", PRICE - 1), Some(RefundReason::AmountMismatch));
+    assert_eq!(
+        pay(&mut book, 1, "less", PRICE - 1),
+        Some(RefundReason::AmountMismatch)
+    );
     assert_eq!(pay(&mut book, 1, "right", PRICE), None);
-    assert_eq!(pay(&mut book, 1, "twice", PRICE), Some(RefundReason::DuplicatePayment));
+    assert_eq!(
+        pay(&mut book, 1, "twice", PRICE),
+        Some(RefundReason::DuplicatePayment)
+    );
     let order = &book.orders[&OrderId::from_uuid(1)].order;
-    assert_eq!((order.refund_due, order.payment_state), (2 * PRICE - 1, PaymentState::RefundDue));
+    assert_eq!(
+        (order.refund_due, order.payment_state),
+        (2 * PRICE - 1, PaymentState::RefundDue)
+    );
     assert_eq!(order.state, OrderState::Confirmed);
 
     assert!(one(&mut book, cancel(2, Vec::new())).is_ok());
-    assert_eq!(pay(&mut book, 2, "a", PRICE), Some(RefundReason::OrderCancelled));
+    assert_eq!(
+        pay(&mut book, 2, "a", PRICE),
+        Some(RefundReason::OrderCancelled)
+    );
 
-    book.stop_targets.insert(StopTarget::Product(ProductId::from_uuid(1)));
+    book.stop_targets
+        .insert(StopTarget::Product(ProductId::from_uuid(1)));
     assert!(one(&mut book, stop()).is_ok());
-    assert_eq!(reason(ask(&mut book, place(4, &[(1, 1)]))), ErrorReason::SaleStopped);
-    assert_eq!(pay(&mut book, 3, "a", PRICE), Some(RefundReason::SaleStopped));
-    let resume = Resume { key: key("resume"), stop_id: StopId::from_uuid(1), actor: "ops".into() };
+    assert_eq!(
+        reason(ask(&mut book, place(4, &[(1, 1)]))),
+        ErrorReason::SaleStopped
+    );
+    assert_eq!(
+        pay(&mut book, 3, "a", PRICE),
+        Some(RefundReason::SaleStopped)
+    );
+    let resume = Resume {
+        key: key("resume"),
+        stop_id: StopId::from_uuid(1),
+        actor: "ops".into(),
+    };
     assert_eq!(one(&mut book, Command::Resume(resume)), Ok(Answer::Resumed));
-    assert_eq!(pay(&mut book, 3, "b", PRICE), None, "what was held can be paid once the stop is over");
+    assert_eq!(
+        pay(&mut book, 3, "b", PRICE),
+        None,
+        "what was held can be paid once the stop is over"
+    );
     assert_eq!(units(&book), (3, 0, 2));
 }
 
@@ -353,7 +486,10 @@ fn a_late_payment_gets_units_if_there_are_any() {
     assert_eq!(one(&mut book, expire(1)), Ok(Answer::Expired));
     assert_eq!(units(&book), (2, 0, 0));
     assert!(ask(&mut book, place(2, &[(1, 1)])).is_ok());
-    assert_eq!(pay(&mut book, 1, "a", 2 * PRICE), Some(RefundReason::HoldExpired));
+    assert_eq!(
+        pay(&mut book, 1, "a", 2 * PRICE),
+        Some(RefundReason::HoldExpired)
+    );
     assert_eq!(units(&book), (1, 1, 0));
     assert!(one(&mut book, cancel(2, Vec::new())).is_ok());
     assert_eq!(pay(&mut book, 1, "b", 2 * PRICE), None);
@@ -371,15 +507,35 @@ fn a_hold_is_extended_up_to_its_cap() {
     let mut book = book(1, |_| {});
     assert!(ask(&mut book, place(1, &[(1, 1)])).is_ok());
     let end = NOW.plus(Duration::from_secs(900));
-    assert_eq!(one(&mut book, extend(1, 300)), Ok(Answer::Extended { hold_expire_time: end }));
-    assert_eq!(one(&mut book, extend(1, 300)), Ok(Answer::Replayed(vec![1])));
-    assert_eq!(reason(one(&mut book, extend(1, 301))), ErrorReason::InvalidField);
+    assert_eq!(
+        one(&mut book, extend(1, 300)),
+        Ok(Answer::Extended {
+            hold_expire_time: end
+        })
+    );
+    assert_eq!(
+        one(&mut book, extend(1, 300)),
+        Ok(Answer::Replayed(vec![1]))
+    );
+    assert_eq!(
+        reason(one(&mut book, extend(1, 301))),
+        ErrorReason::InvalidField
+    );
     let refusal = one(&mut book, extend(1, 101)).expect_err("over the cap");
-    assert_eq!((refusal.reason, refusal.metadata["remaining_s"].as_str()), (ErrorReason::HoldCap, "100"));
+    assert_eq!(
+        (refusal.reason, refusal.metadata["remaining_s"].as_str()),
+        (ErrorReason::HoldCap, "100")
+    );
     book.now = end;
-    assert_eq!(reason(one(&mut book, extend(1, 100))), ErrorReason::HoldExpired);
+    assert_eq!(
+        reason(one(&mut book, extend(1, 100))),
+        ErrorReason::HoldExpired
+    );
     assert_eq!(pay(&mut book, 1, "a", PRICE), None);
-    assert_eq!(reason(one(&mut book, extend(1, 99))), ErrorReason::WrongState);
+    assert_eq!(
+        reason(one(&mut book, extend(1, 99))),
+        ErrorReason::WrongState
+    );
 }
 
 #[test]
@@ -388,25 +544,52 @@ fn before_payment_only_all_can_be_cancelled() {
     assert!(ask(&mut book, place(1, &[(1, 2), (2, 1)])).is_ok());
     let line = |at: u128| OrderLineId::from_uuid(100 + at);
     for lines in [vec![(line(0), 2)], vec![(line(0), 1), (line(1), 1)]] {
-        assert_eq!(reason(one(&mut book, cancel(1, lines))), ErrorReason::InvalidField);
+        assert_eq!(
+            reason(one(&mut book, cancel(1, lines))),
+            ErrorReason::InvalidField
+        );
     }
-    assert_eq!(reason(one(&mut book, cancel(1, vec![(line(7), 1)]))), ErrorReason::NotFound);
-    assert_eq!(one(&mut book, cancel(1, vec![(line(0), 2), (line(1), 1)])), Ok(Answer::Cancelled));
-    assert!(book.orders[&OrderId::from_uuid(1)].order.quantities.iter().all(|line| line.cancelled == line.ordered));
-    assert_eq!(reason(one(&mut book, cancel(1, Vec::new()))), ErrorReason::WrongState);
+    assert_eq!(
+        reason(one(&mut book, cancel(1, vec![(line(7), 1)]))),
+        ErrorReason::NotFound
+    );
+    assert_eq!(
+        one(&mut book, cancel(1, vec![(line(0), 2), (line(1), 1)])),
+        Ok(Answer::Cancelled)
+    );
+    assert!(
+        book.orders[&OrderId::from_uuid(1)]
+            .order
+            .quantities
+            .iter()
+            .all(|line| line.cancelled == line.ordered)
+    );
+    assert_eq!(
+        reason(one(&mut book, cancel(1, Vec::new()))),
+        ErrorReason::WrongState
+    );
 
     assert!(ask(&mut book, place(2, &[(1, 1)])).is_ok());
     assert_eq!(pay(&mut book, 2, "a", PRICE), None);
     let keys = book.new_keys.len();
-    assert_eq!(one(&mut book, cancel(2, Vec::new())), Ok(Answer::CancelAfterPayment));
-    assert_eq!(book.new_keys.len(), keys, "the key stays free for whoever decides");
+    assert_eq!(
+        one(&mut book, cancel(2, Vec::new())),
+        Ok(Answer::CancelAfterPayment)
+    );
+    assert_eq!(
+        book.new_keys.len(),
+        keys,
+        "the key stays free for whoever decides"
+    );
 }
 
 #[test]
 fn foreign_and_unknown_orders_look_the_same() {
     let mut book = book(9, |_| {});
     assert!(ask(&mut book, place(1, &[(1, 1)])).is_ok());
-    let Command::Extend(mut foreign) = extend(1, 10) else { unreachable!() };
+    let Command::Extend(mut foreign) = extend(1, 10) else {
+        unreachable!()
+    };
     foreign.partner_id = PartnerId::from_uuid(2);
     let foreign = one(&mut book, Command::Extend(foreign)).expect_err("another's");
     let unknown = one(&mut book, extend(7, 10)).expect_err("unknown");
@@ -428,9 +611,18 @@ fn units_in_use_are_not_taken_out() {
             actor: "ops".into(),
         })
     };
-    assert_eq!(reason(one(&mut book, wanted(1, -3, MovementKind::Shrinkage))), ErrorReason::StockInUse);
-    assert_eq!(reason(one(&mut book, wanted(2, 3, MovementKind::Shrinkage))), ErrorReason::InvalidField);
-    assert_eq!(reason(one(&mut book, wanted(3, i64::MAX, MovementKind::TopUp))), ErrorReason::InvalidField);
+    assert_eq!(
+        reason(one(&mut book, wanted(1, -3, MovementKind::Shrinkage))),
+        ErrorReason::StockInUse
+    );
+    assert_eq!(
+        reason(one(&mut book, wanted(2, 3, MovementKind::Shrinkage))),
+        ErrorReason::InvalidField
+    );
+    assert_eq!(
+        reason(one(&mut book, wanted(3, i64::MAX, MovementKind::TopUp))),
+        ErrorReason::InvalidField
+    );
     assert!(one(&mut book, wanted(4, -2, MovementKind::Withdrawn)).is_ok());
     assert_eq!(units(&book), (0, 3, 0));
 }

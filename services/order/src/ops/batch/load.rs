@@ -13,19 +13,35 @@ use crate::model::{DropSale, DropState, OrderState, Placement};
 use crate::store::{key, listing, order, payment, stock, stop, supply};
 
 /// Fills the book. The answer says for each command whether its key was found taken: it only reads then.
-pub(super) async fn load(tx: &mut Tx, book: &mut Book, commands: &[&Command]) -> Result<Vec<bool>, Fault> {
+pub(super) async fn load(
+    tx: &mut Tx,
+    book: &mut Book,
+    commands: &[&Command],
+) -> Result<Vec<bool>, Fault> {
     let (answered, placements) = keys(tx, book, commands).await?;
-    let open: Vec<&Command> =
-        commands.iter().zip(&answered).filter(|(_, answered)| !**answered).map(|(command, _)| *command).collect();
+    let open: Vec<&Command> = commands
+        .iter()
+        .zip(&answered)
+        .filter(|(_, answered)| !**answered)
+        .map(|(command, _)| *command)
+        .collect();
     lock(tx, book, &open, &placements).await?;
     units(tx, book, &open).await?;
     Ok(answered)
 }
 
 /// Fills the book for a look at what a placement would be, without locks: nothing may be decided by it.
-pub(in crate::ops) async fn look(tx: &mut Tx, book: &mut Book, placement: &Command) -> Result<(), Fault> {
+pub(in crate::ops) async fn look(
+    tx: &mut Tx,
+    book: &mut Book,
+    placement: &Command,
+) -> Result<(), Fault> {
     units(tx, book, &[placement]).await?;
-    let ids: BTreeSet<AllotmentId> = book.assignments.values().map(|found| found.allotment_id).collect();
+    let ids: BTreeSet<AllotmentId> = book
+        .assignments
+        .values()
+        .map(|found| found.allotment_id)
+        .collect();
     for allotment_id in ids {
         if let Some(stock) = supply::supply_by_id(tx, &allotment_id).await? {
             book.stocks.insert(allotment_id, Tracked::new(stock));
@@ -37,34 +53,69 @@ pub(in crate::ops) async fn look(tx: &mut Tx, book: &mut Book, placement: &Comma
 type Placements = BTreeMap<OrderId, Arc<Placement>>;
 
 /// Looks up every key of the batch, and what was agreed for the orders they lead to and the commands name.
-async fn keys(tx: &mut Tx, book: &mut Book, commands: &[&Command]) -> Result<(Vec<bool>, Placements), Fault> {
-    let place_keys: Vec<PlaceKey> = commands.iter().filter_map(|command| place_key(command)).collect();
+async fn keys(
+    tx: &mut Tx,
+    book: &mut Book,
+    commands: &[&Command],
+) -> Result<(Vec<bool>, Placements), Fault> {
+    let place_keys: Vec<PlaceKey> = commands
+        .iter()
+        .filter_map(|command| place_key(command))
+        .collect();
     let placed = key::orders_by_key(tx, &distinct(&place_keys)).await?;
 
-    let names: Vec<KeyName> = commands.iter().filter_map(|command| key_name(command)).collect();
+    let names: Vec<KeyName> = commands
+        .iter()
+        .filter_map(|command| key_name(command))
+        .collect();
     let methods: HashMap<&str, &'static str> = names.iter().map(|name| (name.1, name.1)).collect();
-    for (scope, method, key, fingerprint, response) in key::request_keys(tx, &distinct(&names)).await? {
-        let Some(method) = methods.get(method.as_str()) else { continue };
+    for (scope, method, key, fingerprint, response) in
+        key::request_keys(tx, &distinct(&names)).await?
+    {
+        let Some(method) = methods.get(method.as_str()) else {
+            continue;
+        };
         let fingerprint = <[u8; 32]>::try_from(fingerprint)
             .map_err(|_| Fault::internal("idempotency.fingerprint has not 32 bytes"))?;
-        book.keys.insert((scope, method, key), (fingerprint, response));
+        book.keys
+            .insert((scope, method, key), (fingerprint, response));
     }
 
-    let references: BTreeSet<(OrderId, &str)> = commands.iter().filter_map(|command| reference(command)).collect();
+    let references: BTreeSet<(OrderId, &str)> = commands
+        .iter()
+        .filter_map(|command| reference(command))
+        .collect();
     let references: Vec<_> = references.into_iter().collect();
     for payment in payment::payments_by_reference(tx, &references).await? {
-        book.payments.insert((payment.order_id, payment.payment_reference.clone()), Arc::new(payment));
+        book.payments.insert(
+            (payment.order_id, payment.payment_reference.clone()),
+            Arc::new(payment),
+        );
     }
 
-    let named = commands.iter().filter_map(|command| command.order_id().copied());
+    let named = commands
+        .iter()
+        .filter_map(|command| command.order_id().copied());
     let ids: BTreeSet<OrderId> = placed.iter().copied().chain(named).collect();
     let ids: Vec<OrderId> = ids.into_iter().collect();
     let placements = order::placements_by_id(tx, &ids).await?;
-    let placements: Placements = placements.into_iter().map(|placement| (placement.order_id, placement)).collect();
-    for placement in placed.iter().filter_map(|order_id| placements.get(order_id)) {
-        book.placed.insert((placement.partner_id, placement.partner_order_id.clone()), placement.clone());
+    let placements: Placements = placements
+        .into_iter()
+        .map(|placement| (placement.order_id, placement))
+        .collect();
+    for placement in placed
+        .iter()
+        .filter_map(|order_id| placements.get(order_id))
+    {
+        book.placed.insert(
+            (placement.partner_id, placement.partner_order_id.clone()),
+            placement.clone(),
+        );
     }
-    let answered = commands.iter().map(|command| is_answered(book, command)).collect();
+    let answered = commands
+        .iter()
+        .map(|command| is_answered(book, command))
+        .collect();
     Ok((answered, placements))
 }
 
@@ -76,7 +127,9 @@ fn place_key(command: &Command) -> Option<PlaceKey> {
 }
 
 fn key_name(command: &Command) -> Option<KeyName> {
-    command.request_key().map(|key| (key.scope.clone(), key.method, key.key.clone()))
+    command
+        .request_key()
+        .map(|key| (key.scope.clone(), key.method, key.key.clone()))
 }
 
 fn reference<'a>(command: &&'a Command) -> Option<(OrderId, &'a str)> {
@@ -95,18 +148,34 @@ fn is_answered(book: &Book, command: &Command) -> bool {
         return book.placed.contains_key(&key);
     }
     if let Some((order_id, reference)) = reference(&command) {
-        return book.payments.contains_key(&(order_id, reference.to_owned()));
+        return book
+            .payments
+            .contains_key(&(order_id, reference.to_owned()));
     }
     key_name(command).is_some_and(|name| book.keys.contains_key(&name))
 }
 
 /// Takes every lock: allotments, then orders, then stops, each in the order of ids.
-async fn lock(tx: &mut Tx, book: &mut Book, open: &[&Command], placements: &Placements) -> Result<(), Fault> {
-    let wanted: BTreeSet<OrderId> = open.iter().filter_map(|command| command.order_id().copied()).collect();
-    let wanted: Vec<Arc<Placement>> = wanted.iter().filter_map(|order_id| placements.get(order_id)).cloned().collect();
+async fn lock(
+    tx: &mut Tx,
+    book: &mut Book,
+    open: &[&Command],
+    placements: &Placements,
+) -> Result<(), Fault> {
+    let wanted: BTreeSet<OrderId> = open
+        .iter()
+        .filter_map(|command| command.order_id().copied())
+        .collect();
+    let wanted: Vec<Arc<Placement>> = wanted
+        .iter()
+        .filter_map(|order_id| placements.get(order_id))
+        .cloned()
+        .collect();
 
-    let mut allotments: BTreeSet<AllotmentId> =
-        wanted.iter().flat_map(|placement| placement.lines.iter().map(|line| line.allotment_id)).collect();
+    let mut allotments: BTreeSet<AllotmentId> = wanted
+        .iter()
+        .flat_map(|placement| placement.lines.iter().map(|line| line.allotment_id))
+        .collect();
     let listings: BTreeSet<ListingId> = places(open).flat_map(listings_of).collect();
     let listings: Vec<ListingId> = listings.into_iter().collect();
     let drawn = listing::allotments_of_listings(tx, &listings).await?;
@@ -131,7 +200,13 @@ async fn lock(tx: &mut Tx, book: &mut Book, open: &[&Command], placements: &Plac
         book.stocks.insert(stock.allotment_id, Tracked::new(stock));
     }
     for order in order::orders_lock(tx, wanted).await? {
-        book.orders.insert(*order.order_id(), OrderSlot { loaded_version: Some(order.version), order });
+        book.orders.insert(
+            *order.order_id(),
+            OrderSlot {
+                loaded_version: Some(order.version),
+                order,
+            },
+        );
     }
     let stops: BTreeSet<_> = open.iter().filter_map(|command| resumed(command)).collect();
     let stops: Vec<_> = stops.into_iter().collect();
@@ -163,7 +238,9 @@ fn listings_of(place: &Place) -> impl Iterator<Item = ListingId> {
 async fn units(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fault> {
     let late = late_payments(book, open);
     let placed: BTreeSet<ListingId> = places(open).flat_map(listings_of).collect();
-    let again = late.iter().flat_map(|placement| placement.lines.iter().map(|line| line.listing_id));
+    let again = late
+        .iter()
+        .flat_map(|placement| placement.lines.iter().map(|line| line.listing_id));
     let listings: BTreeSet<ListingId> = placed.iter().copied().chain(again).collect();
     let listings: Vec<ListingId> = listings.into_iter().collect();
     for (listing, assignment) in listing::listings_by_id(tx, &listings).await? {
@@ -200,8 +277,12 @@ fn late_payments(book: &Book, open: &[&Command]) -> Vec<Arc<Placement>> {
         .collect();
     let mut late = BTreeMap::new();
     for command in open {
-        let Command::Confirm(confirm) = command else { continue };
-        let Some(slot) = book.orders.get(&confirm.order_id) else { continue };
+        let Command::Confirm(confirm) = command else {
+            continue;
+        };
+        let Some(slot) = book.orders.get(&confirm.order_id) else {
+            continue;
+        };
         if slot.order.state == OrderState::Expired || expiring.contains(&confirm.order_id) {
             late.insert(confirm.order_id, slot.order.placement.clone());
         }
@@ -217,21 +298,31 @@ async fn drops(
 ) -> Result<(), Fault> {
     let again: BTreeSet<(DropId, ListingId)> = late
         .iter()
-        .flat_map(|placement| placement.lines.iter().filter_map(|line| Some((line.drop_id?, line.listing_id))))
+        .flat_map(|placement| {
+            placement
+                .lines
+                .iter()
+                .filter_map(|line| Some((line.drop_id?, line.listing_id)))
+        })
         .collect();
     let again: Vec<_> = again.into_iter().collect();
     for (listing_id, taken, sale) in stock::drops_of_lines(tx, &again).await? {
         enter_drop(book, listing_id, taken, sale);
     }
     for (listing_id, taken, sale) in stock::drops_ahead(tx, &placed).await? {
-        book.listing_drops.entry(listing_id).or_default().push(sale.drop_id);
+        book.listing_drops
+            .entry(listing_id)
+            .or_default()
+            .push(sale.drop_id);
         enter_drop(book, listing_id, taken, sale);
     }
     Ok(())
 }
 
 fn enter_drop(book: &mut Book, listing_id: ListingId, taken: i64, sale: DropSale) {
-    book.drop_listing_counts.entry((sale.drop_id, listing_id)).or_insert(Count::new(taken));
+    book.drop_listing_counts
+        .entry((sale.drop_id, listing_id))
+        .or_insert(Count::new(taken));
     book.add_drop(sale);
 }
 
@@ -244,18 +335,41 @@ async fn shoppers(
     let mut keys = BTreeSet::new();
     for place in places(open) {
         for listing_id in listings_of(place) {
-            keys.insert(ShopperKey::new(listing_id.as_str(), place.partner_id, &place.shopper_ref));
-            let ids = book.listing_drops.get(&listing_id).map(Vec::as_slice).unwrap_or_default();
-            let counts = |sale: &&DropSale| sale.per_person_limit > 0 && sale.state(book.now) == DropState::Open;
-            for sale in ids.iter().filter_map(|drop_id| book.drops.get(drop_id)).filter(counts) {
-                keys.insert(ShopperKey::new(sale.drop_id.as_str(), place.partner_id, &place.shopper_ref));
+            keys.insert(ShopperKey::new(
+                listing_id.as_str(),
+                place.partner_id,
+                &place.shopper_ref,
+            ));
+            let ids = book
+                .listing_drops
+                .get(&listing_id)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            let counts = |sale: &&DropSale| {
+                sale.per_person_limit > 0 && sale.state(book.now) == DropState::Open
+            };
+            for sale in ids
+                .iter()
+                .filter_map(|drop_id| book.drops.get(drop_id))
+                .filter(counts)
+            {
+                keys.insert(ShopperKey::new(
+                    sale.drop_id.as_str(),
+                    place.partner_id,
+                    &place.shopper_ref,
+                ));
             }
         }
     }
     for placement in late {
         for line in &placement.lines {
-            let scopes = std::iter::once(line.listing_id.as_str()).chain(line.drop_id.as_ref().map(|id| id.as_str()));
-            keys.extend(scopes.map(|scope| ShopperKey::new(scope, placement.partner_id, &placement.shopper_ref)));
+            let scopes = std::iter::once(line.listing_id.as_str())
+                .chain(line.drop_id.as_ref().map(|id| id.as_str()));
+            keys.extend(
+                scopes.map(|scope| {
+                    ShopperKey::new(scope, placement.partner_id, &placement.shopper_ref)
+                }),
+            );
         }
     }
     let keys: Vec<ShopperKey> = keys.into_iter().collect();
@@ -269,12 +383,24 @@ async fn stops(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fa
     let mut targets: BTreeSet<StopTarget> = BTreeSet::new();
     for listing_id in places(open).flat_map(listings_of) {
         targets.insert(StopTarget::Listing(listing_id));
-        targets.extend(book.assignments.get(&listing_id).map(|found| StopTarget::Allotment(found.allotment_id)));
-        targets.extend(book.listings.get(&listing_id).map(|found| StopTarget::Product(found.product_id)));
+        targets.extend(
+            book.assignments
+                .get(&listing_id)
+                .map(|found| StopTarget::Allotment(found.allotment_id)),
+        );
+        targets.extend(
+            book.listings
+                .get(&listing_id)
+                .map(|found| StopTarget::Product(found.product_id)),
+        );
     }
     for command in open {
-        let Command::Confirm(confirm) = command else { continue };
-        let Some(slot) = book.orders.get(&confirm.order_id) else { continue };
+        let Command::Confirm(confirm) = command else {
+            continue;
+        };
+        let Some(slot) = book.orders.get(&confirm.order_id) else {
+            continue;
+        };
         for line in &slot.order.placement.lines {
             targets.insert(StopTarget::Listing(line.listing_id));
             targets.insert(StopTarget::Allotment(line.allotment_id));

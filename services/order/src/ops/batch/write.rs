@@ -13,7 +13,10 @@ pub(super) async fn write(tx: &mut Tx, book: &mut Book) -> Result<(), Fault> {
     orders(tx, book).await?;
     let payments: Vec<&Payment> = book.new_payments.iter().map(|payment| &**payment).collect();
     payment::payments_insert(tx, &payments).await?;
-    let refunds: Vec<Refund> = payments.iter().filter_map(|payment| payment.first_refund()).collect();
+    let refunds: Vec<Refund> = payments
+        .iter()
+        .filter_map(|payment| payment.first_refund())
+        .collect();
     payment::refunds_insert(tx, &refunds).await?;
     stock::movements_insert(tx, &book.new_movements).await?;
     // A stop of this batch may have been ended in it.
@@ -36,12 +39,21 @@ async fn counters(tx: &mut Tx, book: &Book) -> Result<(), Fault> {
             sold: stock.now.sold - stock.loaded.sold,
             version: stock.now.version - stock.loaded.version,
         })
-        .filter(|change| [change.supplied, change.available, change.held, change.sold, change.version] != [0; 5])
+        .filter(|change| {
+            [
+                change.supplied,
+                change.available,
+                change.held,
+                change.sold,
+                change.version,
+            ] != [0; 5]
+        })
         .collect();
     stock::allotments_change(tx, &changes).await?;
     stock::listing_counts_change(tx, &differences(&book.listing_counts, |id| *id)).await?;
     stock::drop_counts_change(tx, &differences(&book.drop_counts, |id| *id)).await?;
-    stock::drop_listing_counts_change(tx, &differences(&book.drop_listing_counts, |key| *key)).await?;
+    stock::drop_listing_counts_change(tx, &differences(&book.drop_listing_counts, |key| *key))
+        .await?;
     let shoppers: Vec<(&ShopperKey, i64)> = differences(&book.shopper_counts, |key| key);
     stock::shopper_counts_change(tx, &shoppers).await
 }
@@ -54,7 +66,9 @@ where
     K: 'a,
 {
     let changed = counts.into_iter().filter(|(_, count)| count.delta() != 0);
-    changed.map(|(name, count)| (key(name), count.delta())).collect()
+    changed
+        .map(|(name, count)| (key(name), count.delta()))
+        .collect()
 }
 
 async fn orders(tx: &mut Tx, book: &Book) -> Result<(), Fault> {
