@@ -46,16 +46,14 @@ impl Completion {
     }
 
     async fn turn(&self, drain: &CancellationToken) -> Result<(), Fault> {
+        let orders_max = self.orders_max;
         // Nearly always there is nothing to do, and looking takes no writer.
         while !drain.is_cancelled() && self.db.read(&self.caller, AnyToComplete).await? {
-            self.db
-                .execute(
-                    &self.caller,
-                    CompleteOrders {
-                        orders_max: self.orders_max,
-                    },
-                )
-                .await?;
+            let complete = CompleteOrders { orders_max };
+            if self.db.execute(&self.caller, complete).await? == 0 {
+                // Another replica was faster.
+                break;
+            }
         }
         Ok(())
     }
