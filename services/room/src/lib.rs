@@ -88,10 +88,22 @@ pub struct Deps {
 
 /// Puts the service together; nothing runs and nothing is waited for.
 pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
-    let Deps { db, clock, ids, lifecycle, catalog, signer } = deps;
+    let Deps {
+        db,
+        clock,
+        ids,
+        lifecycle,
+        catalog,
+        signer,
+    } = deps;
     let drain = lifecycle.token();
     let config = Arc::new(config);
-    let around = Around { db: db.clone(), clock, ids, drain: drain.clone() };
+    let around = Around {
+        db: db.clone(),
+        clock,
+        ids,
+        drain: drain.clone(),
+    };
     let rooms = Arc::new(Rooms::new(config.clone(), around));
     let api = rpc::Api {
         db: db.clone(),
@@ -102,7 +114,13 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         lifecycle,
     };
     let applied = Arc::new(Notify::new());
-    let mirror = events::catalog::follow(db.clone(), catalog, config.clone(), applied.clone(), drain.clone());
+    let mirror = events::catalog::follow(
+        db.clone(),
+        catalog,
+        config.clone(),
+        applied.clone(),
+        drain.clone(),
+    );
     let sweeper = Sweeper::new(db.clone(), config.sweep.clone());
     let sweep_logs = tasks::sweep_logs(db.clone(), config, drain.clone());
     let ping = db.clone();

@@ -18,7 +18,10 @@ pub async fn sweep_logs(db: Db, config: Arc<Config>, drain: CancellationToken) {
     let pause = Duration::from_secs(config.log_sweep_interval_s.max(1));
     let rows_max = i64::from(config.log_sweep_rows_max.max(1));
     loop {
-        let sweep = SweepLogs { keep: DAY * config.log_keep_days, rows_max };
+        let sweep = SweepLogs {
+            keep: DAY * config.log_keep_days,
+            rows_max,
+        };
         let more = match db.execute(&caller, sweep).await {
             Ok(gone) => i64::try_from(gone).is_ok_and(|gone| gone >= rows_max),
             Err(fault) => {
@@ -29,7 +32,12 @@ pub async fn sweep_logs(db: Db, config: Arc<Config>, drain: CancellationToken) {
         if drain.is_cancelled() {
             return;
         }
-        if !more && drain.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        if !more
+            && drain
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+        {
             return;
         }
     }

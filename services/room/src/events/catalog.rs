@@ -71,7 +71,9 @@ pub fn partner_news(partner: &pb::Partner) -> Result<News, Refusal> {
     let id = wrong.id::<PartnerId>("partner_id", &partner.partner_id);
     let state = wrong.enumeration::<pb::PartnerState>("state", partner.state);
     wrong.finish()?;
-    Ok(id.map_or(News::Other, |id| News::Partner(id, state != pb::PartnerState::Active)))
+    Ok(id.map_or(News::Other, |id| {
+        News::Partner(id, state != pb::PartnerState::Active)
+    }))
 }
 
 /// Reads an outlet.
@@ -80,7 +82,12 @@ pub fn outlet_news(outlet: &pb::Outlet) -> Result<News, Refusal> {
     let outlet_id = wrong.id::<OutletId>("outlet_id", &outlet.outlet_id);
     let partner_id = wrong.id::<PartnerId>("partner_id", &outlet.partner_id);
     wrong.finish()?;
-    let place = outlet_id.zip(partner_id).map(|(outlet_id, partner_id)| Place { outlet_id, partner_id });
+    let place = outlet_id
+        .zip(partner_id)
+        .map(|(outlet_id, partner_id)| Place {
+            outlet_id,
+            partner_id,
+        });
     Ok(place.map_or(News::Other, News::Outlet))
 }
 
@@ -90,7 +97,13 @@ pub fn product_news(product: &pb::Product) -> Result<News, Refusal> {
     let id = wrong.id::<ProductId>("product_id", &product.product_id);
     wrong.finish()?;
     let (title, brand) = (product.title.clone(), product.brand.clone());
-    Ok(id.map_or(News::Other, |product_id| News::Product(MirroredProduct { product_id, title, brand })))
+    Ok(id.map_or(News::Other, |product_id| {
+        News::Product(MirroredProduct {
+            product_id,
+            title,
+            brand,
+        })
+    }))
 }
 
 /// Reads a listing.
@@ -133,11 +146,17 @@ fn read_listing(wrong: &mut Violations, listing: &pb::Listing) -> Option<Listing
 
 /// What tells a variant from its siblings, such as `Large / Blue`; its SKU when it has no options.
 fn variant_label(variant: Option<&pb::Variant>) -> String {
-    let Some(variant) = variant else { return String::new() };
+    let Some(variant) = variant else {
+        return String::new();
+    };
     if variant.options.is_empty() {
         return variant.sku.clone();
     }
-    let values: Vec<&str> = variant.options.iter().map(|option| option.value.as_str()).collect();
+    let values: Vec<&str> = variant
+        .options
+        .iter()
+        .map(|option| option.value.as_str())
+        .collect();
     values.join(" / ")
 }
 
@@ -173,7 +192,10 @@ pub struct CatalogFeed {
 impl CatalogFeed {
     /// The feed behind `wire`; `applied` hears when entries may have been applied.
     pub fn new(wire: Wire, applied: Arc<Notify>) -> Self {
-        CatalogFeed { client: CatalogFeedServiceClient::new(wire), applied }
+        CatalogFeed {
+            client: CatalogFeedServiceClient::new(wire),
+            applied,
+        }
     }
 }
 
@@ -181,21 +203,35 @@ impl FeedSource<pb::CatalogFeedEntry> for CatalogFeed {
     async fn list(&self, cursor: &str, limit: u32) -> Result<Vec<pb::CatalogFeedEntry>, Fault> {
         self.applied.notify_one();
         let page_size = i32::try_from(limit).unwrap_or(i32::MAX);
-        let request = pb::ListCatalogFeedRequest { cursor: cursor.to_owned(), page_size };
+        let request = pb::ListCatalogFeedRequest {
+            cursor: cursor.to_owned(),
+            page_size,
+        };
         let answer = self.client.clone().list_catalog_feed(request).await;
-        Ok(answer.map_err(|status| Fault::from_status(&status))?.into_inner().entries)
+        Ok(answer
+            .map_err(|status| Fault::from_status(&status))?
+            .into_inner()
+            .entries)
     }
 
     async fn watch(&self, cursor: &str) -> Result<Pages<pb::CatalogFeedEntry>, Fault> {
         self.applied.notify_one();
-        let request = pb::WatchCatalogFeedRequest { cursor: cursor.to_owned() };
+        let request = pb::WatchCatalogFeedRequest {
+            cursor: cursor.to_owned(),
+        };
         let answer = self.client.clone().watch_catalog_feed(request).await;
-        let stream = answer.map_err(|status| Fault::from_status(&status))?.into_inner();
+        let stream = answer
+            .map_err(|status| Fault::from_status(&status))?
+            .into_inner();
         let pages = stream.map(|page| match page {
             Ok(page) => Ok(page.entries),
             Err(status) => Err(Fault::from_status(&status)),
         });
-        Ok(Heard { pages: pages.boxed(), applied: self.applied.clone() }.boxed())
+        Ok(Heard {
+            pages: pages.boxed(),
+            applied: self.applied.clone(),
+        }
+        .boxed())
     }
 }
 
@@ -218,14 +254,26 @@ impl<F> Stream for Heard<F> {
 pub const CONSUMER: &str = "catalog-feed";
 
 /// Follows the catalogue's feed into `db` until `drain`. `applied` hears when entries may have been applied.
-pub async fn follow(db: Db, catalog: Wire, config: Arc<Config>, applied: Arc<Notify>, drain: CancellationToken) {
+pub async fn follow(
+    db: Db,
+    catalog: Wire,
+    config: Arc<Config>,
+    applied: Arc<Notify>,
+    drain: CancellationToken,
+) {
     let source = CatalogFeed::new(catalog.clone(), applied);
     let into = db.clone();
     let page_size = i32::try_from(config.bootstrap_page_size).unwrap_or(i32::MAX);
-    Consumer::new(db, CONSUMER, source, CatalogMirror, config.catalog_feed.clone())
-        .on_expired(move |_cursor| bootstrap(catalog.clone(), into.clone(), page_size))
-        .run(drain)
-        .await;
+    Consumer::new(
+        db,
+        CONSUMER,
+        source,
+        CatalogMirror,
+        config.catalog_feed.clone(),
+    )
+    .on_expired(move |_cursor| bootstrap(catalog.clone(), into.clone(), page_size))
+    .run(drain)
+    .await;
 }
 
 /// Reads one of the catalogue's lists to its end, page by page, each page into one unit of work.
@@ -234,10 +282,28 @@ macro_rules! read_list {
         let mut client = $client;
         let mut page_token = String::new();
         loop {
-            let request = pb::$request { page_size: $page_size, page_token, ..Default::default() };
-            let answer = client.$list(request).await.map_err(|status| Fault::from_status(&status))?.into_inner();
-            let news = answer.$items.iter().map($news).collect::<Result<Vec<News>, Refusal>>()?;
-            $into.execute(&Caller::system(CONSUMER), Refill { news }).await?;
+            #[allow(
+                clippy::needless_update,
+                reason = "only some of the lists have filters"
+            )]
+            let request = pb::$request {
+                page_size: $page_size,
+                page_token,
+                ..Default::default()
+            };
+            let answer = client
+                .$list(request)
+                .await
+                .map_err(|status| Fault::from_status(&status))?
+                .into_inner();
+            let news = answer
+                .$items
+                .iter()
+                .map($news)
+                .collect::<Result<Vec<News>, Refusal>>()?;
+            $into
+                .execute(&Caller::system(CONSUMER), Refill { news })
+                .await?;
             if answer.next_page_token.is_empty() {
                 break;
             }
@@ -249,12 +315,44 @@ macro_rules! read_list {
 /// Reads everything anew, when the feed no longer tells it.
 async fn bootstrap(catalog: Wire, into: Db, page_size: i32) -> Result<(), Fault> {
     let partners = || PartnerServiceClient::new(catalog.clone());
-    read_list!(into, page_size, partners(), list_partners, ListPartnersRequest, partners, partner_news);
-    read_list!(into, page_size, partners(), list_outlets, ListOutletsRequest, outlets, outlet_news);
+    read_list!(
+        into,
+        page_size,
+        partners(),
+        list_partners,
+        ListPartnersRequest,
+        partners,
+        partner_news
+    );
+    read_list!(
+        into,
+        page_size,
+        partners(),
+        list_outlets,
+        ListOutletsRequest,
+        outlets,
+        outlet_news
+    );
     let products = ProductServiceClient::new(catalog.clone());
-    read_list!(into, page_size, products, list_products, ListProductsRequest, products, product_news);
+    read_list!(
+        into,
+        page_size,
+        products,
+        list_products,
+        ListProductsRequest,
+        products,
+        product_news
+    );
     let listings = ListingServiceClient::new(catalog);
-    read_list!(into, page_size, listings, list_listings, ListListingsRequest, listings, listing_news);
+    read_list!(
+        into,
+        page_size,
+        listings,
+        list_listings,
+        ListListingsRequest,
+        listings,
+        listing_news
+    );
     Ok(())
 }
 
@@ -283,21 +381,30 @@ mod tests {
     use super::*;
 
     fn listing() -> pb::Listing {
-        let amount = common::Money { currency_code: "EUR".into(), minor_units: 1_990 };
+        let amount = common::Money {
+            currency_code: "EUR".into(),
+            minor_units: 1_990,
+        };
         pb::Listing {
             listing_id: contracts::id::ListingId::from_uuid(1).into(),
             partner_id: PartnerId::from_uuid(1).into(),
             variant_id: contracts::id::VariantId::from_uuid(1).into(),
             product_id: ProductId::from_uuid(1).into(),
             terms: Some(pb::ListingTerms {
-                price: Some(common::Price { amount: Some(amount), per_quantity: 1 }),
+                price: Some(common::Price {
+                    amount: Some(amount),
+                    per_quantity: 1,
+                }),
                 ..Default::default()
             }),
             state: pb::ListingState::Live.into(),
             variant: Some(pb::Variant {
                 sku: "B-1".into(),
                 options: ["Large", "Blue"]
-                    .map(|value| pb::VariantOption { name: "x".into(), value: value.into() })
+                    .map(|value| pb::VariantOption {
+                        name: "x".into(),
+                        value: value.into(),
+                    })
                     .to_vec(),
                 ..Default::default()
             }),
@@ -307,9 +414,14 @@ mod tests {
 
     #[test]
     fn a_listing_is_read_with_its_label_and_defaults() {
-        let News::Listing(read) = listing_news(&listing()).expect("right") else { panic!("a listing") };
+        let News::Listing(read) = listing_news(&listing()).expect("right") else {
+            panic!("a listing")
+        };
         assert_eq!(read.variant_label, "Large / Blue");
-        assert_eq!((read.state, read.purchase_mode), (ListingState::Live, PurchaseMode::InApp));
+        assert_eq!(
+            (read.state, read.purchase_mode),
+            (ListingState::Live, PurchaseMode::InApp)
+        );
         assert_eq!(read.price.amount().minor_units, 1_990);
     }
 
@@ -319,7 +431,11 @@ mod tests {
         wrong.terms.as_mut().expect("terms").price = None;
         wrong.partner_id = "acme".into();
         let refusal = listing_news(&wrong).expect_err("wrong");
-        let fields: Vec<_> = refusal.violations.iter().map(|wrong| wrong.field.as_str()).collect();
+        let fields: Vec<_> = refusal
+            .violations
+            .iter()
+            .map(|wrong| wrong.field.as_str())
+            .collect();
         assert_eq!(fields, ["partner_id", "terms.price"]);
     }
 }

@@ -11,7 +11,9 @@ use kit::clock::Micros;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-use crate::model::{ChatEvent, Class, Counters, Image, Item, LedgerEvent, Offer, Question, Room, View};
+use crate::model::{
+    ChatEvent, Class, Counters, Image, Item, LedgerEvent, Offer, Question, Room, View,
+};
 use crate::rpc::render;
 
 /// `WatchRoomResponse.snapshot`.
@@ -102,7 +104,10 @@ pub struct Moment {
 impl Moment {
     /// A moment in a room.
     pub fn of(room: &Room, time: Micros) -> Self {
-        Moment { time, media_time_ms: room.media_time_ms(time) }
+        Moment {
+            time,
+            media_time_ms: room.media_time_ms(time),
+        }
     }
 }
 
@@ -121,31 +126,44 @@ pub fn ledger(at: Moment, happened: &LedgerEvent, offers: &[Offer]) -> Bytes {
     let content = match happened {
         LedgerEvent::State { state, reason } => {
             let state = render::room_state(*state).into();
-            Content::StateChanged(pb::RoomStateChanged { state, reason: reason.clone() })
+            Content::StateChanged(pb::RoomStateChanged {
+                state,
+                reason: reason.clone(),
+            })
         }
         LedgerEvent::Item(item) => Content::ItemChanged(render::item(item, offers)),
-        LedgerEvent::ItemRemoved(item) => {
-            Content::ItemRemoved(pb::ShowcaseItemRemoved { showcase_item_id: item.into() })
-        }
+        LedgerEvent::ItemRemoved(item) => Content::ItemRemoved(pb::ShowcaseItemRemoved {
+            showcase_item_id: item.into(),
+        }),
     };
     event(Class::Ledger, at, content)
 }
 
 /// The STATE event that an item's offers are now these.
 pub fn item_offers(at: Moment, item: &Item, offers: &[Offer]) -> Bytes {
-    event(Class::State, at, Content::ItemOffers(render::item(item, offers)))
+    event(
+        Class::State,
+        at,
+        Content::ItemOffers(render::item(item, offers)),
+    )
 }
 
 /// The COUNTER event with totals.
 pub fn counters(at: Moment, totals: Counters) -> Bytes {
-    event(Class::Counter, at, Content::Counters(render::counters(totals)))
+    event(
+        Class::Counter,
+        at,
+        Content::Counters(render::counters(totals)),
+    )
 }
 
 /// A CHAT event.
 pub fn chat(at: Moment, said: ChatEvent, question: &Question, view: &View) -> Bytes {
     let content = match said {
         // A question may be answered before this is read; it was open when this happened.
-        ChatEvent::Asked(_) => Content::QuestionAsked(render::question(&question.clone().as_asked(), &view.eyes)),
+        ChatEvent::Asked(_) => {
+            Content::QuestionAsked(render::question(&question.clone().as_asked(), &view.eyes))
+        }
         ChatEvent::Answered(_) => Content::QuestionAnswered(render::question(question, &view.eyes)),
     };
     event(Class::Chat, at, content)
@@ -153,19 +171,33 @@ pub fn chat(at: Moment, said: ChatEvent, question: &Question, view: &View) -> By
 
 /// The EPHEMERAL event that so many likes came.
 pub fn like_burst(at: Moment, count: i64) -> Bytes {
-    event(Class::Ephemeral, at, Content::LikeBurst(pb::LikeBurst { count }))
+    event(
+        Class::Ephemeral,
+        at,
+        Content::LikeBurst(pb::LikeBurst { count }),
+    )
 }
 
 /// The room as it is at a moment, for one view.
 pub fn snapshot(image: &Image, view: &View, totals: Counters, now: Micros) -> Bytes {
     let offers = |item: &Item| match view.place {
-        Some(place) => image.assortment.offers(item.product_id, place.partner_id, now),
+        Some(place) => image
+            .assortment
+            .offers(item.product_id, place.partner_id, now),
         None => Vec::new(),
     };
     let snapshot = pb::RoomSnapshot {
         room: Some(render::room(&image.room, &view.eyes, Some(totals))),
-        items: image.items.iter().map(|item| render::item(item, &offers(item))).collect(),
-        questions: image.answered.iter().map(|question| render::question(question, &view.eyes)).collect(),
+        items: image
+            .items
+            .iter()
+            .map(|item| render::item(item, &offers(item)))
+            .collect(),
+        questions: image
+            .answered
+            .iter()
+            .map(|question| render::question(question, &view.eyes))
+            .collect(),
     };
     field(SNAPSHOT, &snapshot)
 }
@@ -176,24 +208,66 @@ mod tests {
 
     #[test]
     fn a_frame_made_of_shared_parts_is_the_message() {
-        let at = Moment { time: Micros(5), media_time_ms: 7 };
-        let totals = Counters { views: 1, viewers: 2, likes: 3, questions: 4 };
+        let at = Moment {
+            time: Micros(5),
+            media_time_ms: 7,
+        };
+        let totals = Counters {
+            views: 1,
+            viewers: 2,
+            likes: 3,
+            questions: 4,
+        };
         let frame = Frame {
             cursor: "c".into(),
             outcome: Some(Outcome::Reset),
-            snapshot: Some(field(SNAPSHOT, &pb::RoomSnapshot { room: Some(pb::Room::default()), ..Default::default() })),
+            snapshot: Some(field(
+                SNAPSHOT,
+                &pb::RoomSnapshot {
+                    room: Some(pb::Room::default()),
+                    ..Default::default()
+                },
+            )),
             events: vec![counters(at, totals), like_burst(at, 9)],
             dropped: vec![(Class::Chat, 12)],
         };
         let message = frame.to_message();
         assert_eq!(message.cursor, "c");
         assert_eq!(message.resume_outcome(), pb::ResumeOutcome::Reset);
-        assert_eq!(message.snapshot, Some(pb::RoomSnapshot { room: Some(pb::Room::default()), ..Default::default() }));
-        assert_eq!(message.dropped, [pb::Dropped { delivery_class: pb::DeliveryClass::Chat.into(), count: 12 }]);
-        let [first, second] = &message.events[..] else { panic!("two events") };
-        assert_eq!((first.delivery_class(), first.media_time_ms), (pb::DeliveryClass::Counter, 7));
-        assert_eq!(first.content, Some(Content::Counters(pb::RoomCounters { views: 1, viewers: 2, likes: 3, questions: 4 })));
-        assert_eq!(second.content, Some(Content::LikeBurst(pb::LikeBurst { count: 9 })));
+        assert_eq!(
+            message.snapshot,
+            Some(pb::RoomSnapshot {
+                room: Some(pb::Room::default()),
+                ..Default::default()
+            })
+        );
+        assert_eq!(
+            message.dropped,
+            [pb::Dropped {
+                delivery_class: pb::DeliveryClass::Chat.into(),
+                count: 12
+            }]
+        );
+        let [first, second] = &message.events[..] else {
+            panic!("two events")
+        };
+        assert_eq!(
+            (first.delivery_class(), first.media_time_ms),
+            (pb::DeliveryClass::Counter, 7)
+        );
+        assert_eq!(
+            first.content,
+            Some(Content::Counters(pb::RoomCounters {
+                views: 1,
+                viewers: 2,
+                likes: 3,
+                questions: 4
+            }))
+        );
+        assert_eq!(
+            second.content,
+            Some(Content::LikeBurst(pb::LikeBurst { count: 9 }))
+        );
         let mut whole = BytesMut::new();
         frame.encode(&mut whole);
         assert_eq!(message.encoded_len(), whole.len());

@@ -15,7 +15,14 @@ use crate::rpc::render;
 pub const FEED: &str = "room";
 
 fn entry(kind: &'static str, aggregate: impl Into<String>, content: Content) -> NewEntry {
-    NewEntry::new(kind, aggregate, &pb::RoomFeedEntry { meta: None, content: Some(content) })
+    NewEntry::new(
+        kind,
+        aggregate,
+        &pb::RoomFeedEntry {
+            meta: None,
+            content: Some(content),
+        },
+    )
 }
 
 fn of_room(kind: &'static str, room: RoomId, content: Content) -> NewEntry {
@@ -29,7 +36,12 @@ pub fn host_changed(host: &Host) -> NewEntry {
 
 /// A room was created, scheduled or moved. Totals are not in it: they change without it.
 pub fn room_changed(room: &Room) -> NewEntry {
-    of_room("room", room.id, Content::Room(render::room(room, &Eyes::Retailer, None))).etag(room.etag())
+    of_room(
+        "room",
+        room.id,
+        Content::Room(render::room(room, &Eyes::Retailer, None)),
+    )
+    .etag(room.etag())
 }
 
 /// An item was added, pinned or explained. Offers are not in it: they differ by outlet.
@@ -39,11 +51,17 @@ pub fn item_changed(item: &Item, room: &Room) -> NewEntry {
 
 /// An item was taken out.
 pub fn item_removed(item: &ShowcaseItemId, room: &Room) -> NewEntry {
-    let removed = pb::ShowcaseItemRemoved { showcase_item_id: item.into() };
+    let removed = pb::ShowcaseItemRemoved {
+        showcase_item_id: item.into(),
+    };
     of_room("item_removed", room.id, Content::ItemRemoved(removed)).etag(room.etag())
 }
 
 /// A question was asked or answered.
 pub fn question_changed(question: &Question) -> NewEntry {
-    of_room("question", question.room_id, Content::Question(render::question_changed(question)))
+    of_room(
+        "question",
+        question.room_id,
+        Content::Question(render::question_changed(question)),
+    )
 }

@@ -70,7 +70,13 @@ impl Cursor {
         bytes.extend_from_slice(&room_tag(room));
         bytes.extend_from_slice(&epoch_tag(epoch));
         bytes.extend_from_slice(&marks.life.to_be_bytes());
-        for number in [marks.ledger, marks.chat, marks.state, marks.counter, marks.ephemeral] {
+        for number in [
+            marks.ledger,
+            marks.chat,
+            marks.state,
+            marks.counter,
+            marks.ephemeral,
+        ] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         let check = tag(&[b"check", &bytes]);
@@ -93,7 +99,9 @@ fn read(text: &str) -> Option<([u8; TAG], Cursor)> {
     let (room, rest) = rest.split_first_chunk::<TAG>()?;
     let (epoch, rest) = rest.split_first_chunk::<TAG>()?;
     let (life, rest) = rest.split_first_chunk::<8>()?;
-    let mut numbers = rest.chunks_exact(8).map(|chunk| i64::from_be_bytes(chunk.try_into().unwrap_or_default()));
+    let mut numbers = rest
+        .chunks_exact(8)
+        .map(|chunk| i64::from_be_bytes(chunk.try_into().unwrap_or_default()));
     let mut number = || numbers.next().filter(|number| *number >= 0);
     let marks = Marks {
         life: u64::from_be_bytes(*life),
@@ -103,7 +111,13 @@ fn read(text: &str) -> Option<([u8; TAG], Cursor)> {
         counter: number()?,
         ephemeral: number()?,
     };
-    (*version == VERSION).then_some((*room, Cursor { epoch: *epoch, marks }))
+    (*version == VERSION).then_some((
+        *room,
+        Cursor {
+            epoch: *epoch,
+            marks,
+        },
+    ))
 }
 
 fn room_tag(room: &RoomId) -> [u8; TAG] {
@@ -136,17 +150,31 @@ mod tests {
     }
 
     fn refused(text: &str) -> ErrorReason {
-        Cursor::parse(&room(1), text).expect_err("no cursor of this room").reason
+        Cursor::parse(&room(1), text)
+            .expect_err("no cursor of this room")
+            .reason
     }
 
     #[test]
     fn belongs_to_one_room_and_one_life() {
-        let text = Cursor::text(&room(1), "e1", &Marks { ledger: 4, ..Marks::default() });
-        let cursor = Cursor::parse(&room(1), &text).expect("its own").expect("a place");
+        let text = Cursor::text(
+            &room(1),
+            "e1",
+            &Marks {
+                ledger: 4,
+                ..Marks::default()
+            },
+        );
+        let cursor = Cursor::parse(&room(1), &text)
+            .expect("its own")
+            .expect("a place");
         assert!(cursor.is_of("e1") && !cursor.is_of("e2"));
         assert_eq!(cursor.marks.ledger, 4);
         assert_eq!(Cursor::parse(&room(1), ""), Ok(None));
-        assert_eq!(Cursor::parse(&room(2), &text).expect_err("foreign").reason, ErrorReason::BadCursor);
+        assert_eq!(
+            Cursor::parse(&room(2), &text).expect_err("foreign").reason,
+            ErrorReason::BadCursor
+        );
     }
 
     proptest! {

@@ -8,15 +8,13 @@ use bytes::Bytes;
 use contracts::id::ShowcaseItemId;
 use kit::clock::Micros;
 
+use super::batch::{Batch, PerClass, ledger_bytes, offers};
 use super::cursor::Marks;
 use super::hub::Limits;
 use super::window::{Latest, Rate, Window};
 use crate::events::frames::{self, Moment};
-use crate::model::{ChatEvent, Class, Counters, Image, Item, LedgerEvent, Logged, Offer, View};
+use crate::model::{ChatEvent, Class, Counters, Image, LedgerEvent, Logged, Offer, View};
 use crate::store::log::Said;
-
-/// Counts per class.
-pub type PerClass = [i64; Class::ALL.len()];
 
 /// Names a watcher in its room.
 pub type SeatId = u64;
@@ -80,34 +78,6 @@ pub enum Look {
     Cut,
     /// These events.
     Events(Batch),
-}
-
-/// Events for one frame.
-#[derive(Default)]
-pub struct Batch {
-    /// Encoded, in order within each class.
-    pub events: Vec<Bytes>,
-    /// What was left out.
-    pub dropped: PerClass,
-    /// Where the watcher is now; a place of 0 in CHAT means where it was.
-    pub marks: Marks,
-    bytes: usize,
-    full: bool,
-}
-
-impl Batch {
-    /// Takes an event, if there is room; one always fits.
-    pub fn take(&mut self, event: &Bytes, limits: &Limits) -> bool {
-        let fits = self.events.is_empty()
-            || (self.events.len() < limits.frame_events_max && self.bytes + event.len() <= limits.frame_bytes_max);
-        if fits {
-            self.bytes += event.len();
-            self.events.push(event.clone());
-        } else {
-            self.full = true;
-        }
-        fits
-    }
 }
 
 /// What was shown of an item last.
@@ -181,7 +151,10 @@ impl Group {
 
     /// How many shoppers watch from here.
     pub fn viewers(&self) -> usize {
-        self.seats.values().filter(|seat| seat.viewer.is_some() && !seat.cut).count()
+        self.seats
+            .values()
+            .filter(|seat| seat.viewer.is_some() && !seat.cut)
+            .count()
     }
 
     /// How many seats a shopper has.
@@ -200,7 +173,9 @@ impl Group {
 
     /// Moves a seat to where everything was seen.
     pub fn sit_again(&mut self, id: SeatId, now: &Now<'_>) {
-        let Some(before) = self.seats.remove(&id) else { return };
+        let Some(before) = self.seats.remove(&id) else {
+            return;
+        };
         let seat = self.seat(before.viewer, now);
         self.seats.insert(id, seat);
     }
@@ -231,7 +206,9 @@ impl Group {
 
     /// Takes a seat away.
     pub fn leave(&mut self, id: SeatId) {
-        let Some(seat) = self.seats.remove(&id) else { return };
+        let Some(seat) = self.seats.remove(&id) else {
+            return;
+        };
         let Some(viewer) = seat.viewer else { return };
         if let Some(seats) = self.viewers.get_mut(&viewer) {
             seats.retain(|seat| *seat != id);
@@ -243,7 +220,9 @@ impl Group {
 
     /// Where a seat is.
     pub fn marks(&self, id: SeatId, chat: i64) -> Marks {
-        let Some(seat) = self.seats.get(&id) else { return Marks::default() };
+        let Some(seat) = self.seats.get(&id) else {
+            return Marks::default();
+        };
         Marks {
             ledger: seat.ledger,
             chat,
@@ -257,7 +236,9 @@ impl Group {
     /// The room as it is, made once for all who come while it stays so.
     pub fn snapshot(&mut self, image: &Image, totals: Counters, time: Micros) -> Bytes {
         let view = self.view;
-        self.snapshot.get_or_insert_with(|| frames::snapshot(image, &view, totals, time)).clone()
+        self.snapshot
+            .get_or_insert_with(|| frames::snapshot(image, &view, totals, time))
+            .clone()
     }
 
     /// The next snapshot is made anew.
@@ -272,7 +253,9 @@ impl Group {
         if let LedgerEvent::Item(item) = &logged.event {
             // New ones are shown by this very event; for others a change is still told as STATE.
             let offers = offers(&self.view, image, item, time);
-            self.shown.entry(item.id).or_insert_with(|| (item.title.clone(), offers));
+            self.shown
+                .entry(item.id)
+                .or_insert_with(|| (item.title.clone(), offers));
         }
     }
 
@@ -283,7 +266,8 @@ impl Group {
             let now = (item.title.clone(), offers(&self.view, image, item, time));
             if self.shown.get(&item.id) != Some(&now) {
                 let moment = Moment::of(&image.room, time);
-                self.state.put(item.id, frames::item_offers(moment, item, &now.1));
+                self.state
+                    .put(item.id, frames::item_offers(moment, item, &now.1));
                 self.shown.insert(item.id, now);
             }
         }
@@ -325,7 +309,9 @@ impl Group {
     /// Keeps a line that fell out of the window for its asker.
     fn rescue(&mut self, number: i64, line: &Line) {
         for id in self.viewers.get(&line.asker).into_iter().flatten() {
-            let Some(seat) = self.seats.get_mut(id) else { continue };
+            let Some(seat) = self.seats.get_mut(id) else {
+                continue;
+            };
             if seat.chat < number && seat.own.len() < self.own_chat_max {
                 seat.own.push_back(line.bytes.clone());
                 seat.rescued += 1;
@@ -340,12 +326,14 @@ impl Group {
 
     /// What a watcher has not seen yet, as much as fits into a frame.
     pub fn look(&mut self, id: SeatId, now: &Now<'_>) -> Look {
-        let Some(seat) = self.seats.get_mut(&id) else { return Look::Cut };
+        let Some(seat) = self.seats.get_mut(&id) else {
+            return Look::Cut;
+        };
         if seat.cut || self.ledger.lost_after(seat.ledger) > 0 {
             seat.cut = true;
             return Look::Cut;
         }
-        let mut batch = Batch { dropped: seat.dropped, ..Batch::default() };
+        let mut batch = Batch::after(seat.dropped);
         for (position, bytes) in self.ledger.after(seat.ledger) {
             if !batch.take(bytes, now.limits) {
                 break;
@@ -356,11 +344,18 @@ impl Group {
         if !batch.full {
             Self::look_at_state(seat, &self.state, &mut batch, now);
         }
-        if !batch.full && now.totals.version > seat.counter && batch.take(&now.totals.bytes, now.limits) {
+        if !batch.full
+            && now.totals.version > seat.counter
+            && batch.take(&now.totals.bytes, now.limits)
+        {
             batch.dropped[Class::Counter.index()] += now.totals.version - seat.counter - 1;
             seat.counter = now.totals.version;
         }
-        let chat = if batch.full { 0 } else { Self::look_at_chat(seat, &self.chat, &mut batch, now) };
+        let chat = if batch.full {
+            0
+        } else {
+            Self::look_at_chat(seat, &self.chat, &mut batch, now)
+        };
         if !batch.full {
             Self::look_at_bursts(seat, &self.ephemeral, &mut batch, now);
         }
@@ -384,7 +379,12 @@ impl Group {
         Look::Events(batch)
     }
 
-    fn look_at_state(seat: &mut Seat, state: &Latest<ShowcaseItemId, Bytes>, batch: &mut Batch, now: &Now<'_>) {
+    fn look_at_state(
+        seat: &mut Seat,
+        state: &Latest<ShowcaseItemId, Bytes>,
+        batch: &mut Batch,
+        now: &Now<'_>,
+    ) {
         for (version, bytes) in state.after(seat.state) {
             if !batch.take(bytes, now.limits) {
                 return;
@@ -396,7 +396,12 @@ impl Group {
         seat.state = state.version();
     }
 
-    fn look_at_bursts(seat: &mut Seat, ephemeral: &Window<Bytes>, batch: &mut Batch, now: &Now<'_>) {
+    fn look_at_bursts(
+        seat: &mut Seat,
+        ephemeral: &Window<Bytes>,
+        batch: &mut Batch,
+        now: &Now<'_>,
+    ) {
         let lost = ephemeral.lost_after(seat.ephemeral);
         batch.dropped[Class::Ephemeral.index()] += lost;
         seat.ephemeral += lost;
@@ -435,7 +440,11 @@ impl Group {
     /// Cuts off watchers that let something wait for too long; whether there were any.
     pub fn cut_slow(&mut self, change: u64, instant: Instant, patience: Duration) -> bool {
         let mut any = false;
-        for seat in self.seats.values_mut().filter(|seat| !seat.cut && seat.seen < change) {
+        for seat in self
+            .seats
+            .values_mut()
+            .filter(|seat| !seat.cut && seat.seen < change)
+        {
             let since = *seat.behind_since.get_or_insert(instant);
             if instant.saturating_duration_since(since) > patience {
                 seat.cut = true;
@@ -444,27 +453,4 @@ impl Group {
         }
         any
     }
-}
-
-/// What an item can be bought as where the group looks from.
-fn offers(view: &View, image: &Image, item: &Item, time: Micros) -> Vec<Offer> {
-    match view.place {
-        Some(place) => image.assortment.offers(item.product_id, place.partner_id, time),
-        None => Vec::new(),
-    }
-}
-
-/// A LEDGER event as it is seen from somewhere, with the offers of now.
-pub fn ledger_bytes(view: &View, logged: &Logged<LedgerEvent>, image: &Image, time: Micros) -> Bytes {
-    let offers = match &logged.event {
-        LedgerEvent::Item(item) => offers(view, image, item, time),
-        LedgerEvent::State { .. } | LedgerEvent::ItemRemoved(_) => Vec::new(),
-    };
-    frames::ledger(Moment::of(&image.room, logged.time), &logged.event, &offers)
-}
-
-/// The offers of every item as they are now, for a watcher who may have missed any of them.
-pub fn all_offers<'a>(view: &'a View, image: &'a Image, time: Micros) -> impl Iterator<Item = Bytes> + 'a {
-    let moment = Moment::of(&image.room, time);
-    image.items.iter().map(move |item| frames::item_offers(moment, item, &offers(view, image, item, time)))
 }

@@ -179,7 +179,11 @@ impl Hub {
 
     /// Whether a change of the catalogue may be seen here. What is not read yet, may.
     pub fn is_touched_by(&self, changes: &[Change]) -> bool {
-        let touched = |open: &mut Open| changes.iter().any(|c| open.image.is_touched_by(c.product, c.partner));
+        let touched = |open: &mut Open| {
+            changes
+                .iter()
+                .any(|c| open.image.is_touched_by(c.product, c.partner))
+        };
         self.open(touched).unwrap_or(true)
     }
 
@@ -207,8 +211,14 @@ impl Hub {
 
     /// The first reading. What happened before is not told. False when there is no room in it.
     pub fn load(&self, tail: Tail, tally: &Tally, time: Micros) -> bool {
-        let Some(image) = tail.image else { return false };
-        let heads = Heads { ledger: tail.ledger_read, chat: tail.chat_read, ..tail.heads };
+        let Some(image) = tail.image else {
+            return false;
+        };
+        let heads = Heads {
+            ledger: tail.ledger_read,
+            chat: tail.chat_read,
+            ..tail.heads
+        };
         let mut open = Open {
             ended: image.room.state == RoomState::Ended,
             next_edge: image.assortment.next_edge(time),
@@ -270,7 +280,9 @@ impl Hub {
         match &mut *lock(&self.phase) {
             Phase::Loading => None,
             Phase::Failed => Some(Err(lost())),
-            Phase::Open(open) => Some(open.sit(view, viewer, &self.limits, change, life, time, instant)),
+            Phase::Open(open) => {
+                Some(open.sit(view, viewer, &self.limits, change, life, time, instant))
+            }
         }
     }
 
@@ -288,7 +300,12 @@ impl Hub {
         let change = *self.changed.borrow();
         let limits = &*self.limits;
         self.open(|open| {
-            let now = Now { totals: &open.totals, chat: open.heads.chat, change, limits };
+            let now = Now {
+                totals: &open.totals,
+                chat: open.heads.chat,
+                change,
+                limits,
+            };
             let group = open.groups.get_mut(view)?;
             group.sit_again(seat, &now);
             let bytes = group.snapshot(&open.image, open.counters, time);
@@ -313,8 +330,15 @@ impl Hub {
         let change = *self.changed.borrow();
         let limits = &*self.limits;
         let found = self.open(|open| {
-            let now = Now { totals: &open.totals, chat: open.heads.chat, change, limits };
-            let Some(group) = open.groups.get_mut(view) else { return Found::Lost };
+            let now = Now {
+                totals: &open.totals,
+                chat: open.heads.chat,
+                change,
+                limits,
+            };
+            let Some(group) = open.groups.get_mut(view) else {
+                return Found::Lost;
+            };
             match group.look(seat, &now) {
                 Look::Nothing if open.ended => Found::Over,
                 Look::Nothing => Found::Nothing,
@@ -333,6 +357,7 @@ impl Open {
 
     fn absorb(&mut self, tail: Tail, tally: &Tally, time: Micros, instant: Instant) -> bool {
         let mut told = !tail.ledger.is_empty();
+        let is_new = tail.image.is_some();
         if let Some(image) = tail.image {
             self.next_edge = image.assortment.next_edge(time);
             self.image = Arc::new(image);
@@ -343,14 +368,18 @@ impl Open {
             for logged in &tail.ledger {
                 group.ledger(logged, &image, time);
             }
-            told |= group.offers(&image, time);
+            told |= is_new && group.offers(&image, time);
             for said in &tail.chat {
                 group.chat(said, &image, instant);
             }
         }
         self.untold |= !tail.chat.is_empty();
         let everything = tail.ledger_read >= tail.heads.ledger && tail.chat_read >= tail.heads.chat;
-        self.heads = Heads { ledger: tail.ledger_read, chat: tail.chat_read, ..tail.heads };
+        self.heads = Heads {
+            ledger: tail.ledger_read,
+            chat: tail.chat_read,
+            ..tail.heads
+        };
         if everything && image.room.state == RoomState::Ended {
             self.ended = true;
             // The last frame has the last totals.
@@ -362,7 +391,11 @@ impl Open {
 
     /// Brings the totals up to date; whether they changed.
     fn count(&mut self, tally: &Tally, time: Micros) -> bool {
-        let mut counters = Counters { viewers: self.viewers(), questions: self.heads.questions, ..self.counters };
+        let mut counters = Counters {
+            viewers: self.viewers(),
+            questions: self.heads.questions,
+            ..self.counters
+        };
         tally.add_to(&self.image.room.id, &mut counters);
         if counters == self.counters && self.totals.version > 0 {
             return false;
@@ -380,7 +413,9 @@ impl Open {
             return false;
         }
         let bytes = frames::like_burst(Moment::of(&self.image.room, time), count);
-        self.groups.values_mut().for_each(|group| group.burst(&bytes));
+        self.groups
+            .values_mut()
+            .for_each(|group| group.burst(&bytes));
         true
     }
 
@@ -410,15 +445,33 @@ impl Open {
         time: Micros,
         instant: Instant,
     ) -> Result<Seated, Fault> {
-        let from = Beginning { life, ledger: self.heads.ledger, image: &self.image, time, instant, limits };
-        let group = self.groups.entry(view).or_insert_with(|| Group::new(view, &from));
+        let from = Beginning {
+            life,
+            ledger: self.heads.ledger,
+            image: &self.image,
+            time,
+            instant,
+            limits,
+        };
+        let group = self
+            .groups
+            .entry(view)
+            .or_insert_with(|| Group::new(view, &from));
         let seats = viewer.as_ref().map_or(0, |viewer| group.seats_of(viewer));
         if seats >= limits.watches_per_viewer_max {
-            let message = format!("You watch this room {seats} times already; end one of them first.");
-            return Err(Refusal::new(ErrorReason::RateLimited, message).retry_after(Duration::from_secs(1)).into());
+            let message =
+                format!("You watch this room {seats} times already; end one of them first.");
+            return Err(Refusal::new(ErrorReason::RateLimited, message)
+                .retry_after(Duration::from_secs(1))
+                .into());
         }
         self.seats += 1;
-        let now = Now { totals: &self.totals, chat: self.heads.chat, change, limits };
+        let now = Now {
+            totals: &self.totals,
+            chat: self.heads.chat,
+            change,
+            limits,
+        };
         group.sit(self.seats, viewer, &now);
         Ok(Seated {
             seat: self.seats,
@@ -433,5 +486,8 @@ impl Open {
 
 /// The answer when a room cannot be shown for a reason that may pass.
 pub fn lost() -> Fault {
-    Fault::busy("The room cannot be shown just now; watch again, from the last cursor.", Duration::from_secs(1))
+    Fault::busy(
+        "The room cannot be shown just now; watch again, from the last cursor.",
+        Duration::from_secs(1),
+    )
 }

@@ -20,6 +20,7 @@
 //! * CHAT: above a rate only some are kept, and the oldest fall out; one's own are always kept.
 //! * EPHEMERAL: a handful.
 
+mod batch;
 pub mod cursor;
 mod group;
 mod hub;

@@ -17,7 +17,12 @@ pub struct Recent {
 impl Recent {
     /// Remembers at most `size` keys, each for `keep`.
     pub fn new(keep: Duration, size: usize) -> Self {
-        Recent { values: HashMap::new(), order: VecDeque::new(), keep, size: size.max(1) }
+        Recent {
+            values: HashMap::new(),
+            order: VecDeque::new(),
+            keep,
+            size: size.max(1),
+        }
     }
 
     /// Whether the key is new. Refuses a key that stood for something else.
@@ -72,7 +77,10 @@ mod tests {
         };
         assert_eq!(ask("a", 5, &clock), Ok(true));
         assert_eq!(ask("a", 5, &clock), Ok(false));
-        assert_eq!(ask("a", 6, &clock).expect_err("other content").reason, ErrorReason::KeyReused);
+        assert_eq!(
+            ask("a", 6, &clock).expect_err("other content").reason,
+            ErrorReason::KeyReused
+        );
         clock.advance(Duration::from_secs(60));
         assert_eq!(ask("a", 6, &clock), Ok(true));
         assert_eq!(ask("b", 1, &clock), Ok(true));

@@ -17,9 +17,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Hub, Limits};
+use super::lock;
 use super::recent::Recent;
 use super::tally::Tally;
-use super::lock;
 use crate::config::Config;
 use crate::model::room::wrong_room_state;
 use crate::model::{Counters, Place, Room, RoomState};
@@ -122,10 +122,14 @@ impl Rooms {
         let mut hubs = lock(&self.hubs);
         let here = hubs.by_room.get(&room).map_or(0, |member| member.watchers);
         if hubs.watchers >= self.config.watchers_max || here >= self.limits.watchers_per_room_max {
-            let message = "As many watch as this server can serve; nothing was done, try again later.";
+            let message =
+                "As many watch as this server can serve; nothing was done, try again later.";
             return Err(Fault::busy(message, Duration::from_secs(5)));
         }
-        let new = || Member { hub: Arc::new(Hub::new(room, self.limits.clone())), watchers: 0 };
+        let new = || Member {
+            hub: Arc::new(Hub::new(room, self.limits.clone())),
+            watchers: 0,
+        };
         let (member, is_new) = match hubs.by_room.entry(room) {
             Entry::Occupied(entry) => (entry.into_mut(), false),
             Entry::Vacant(entry) => (entry.insert(new()), true),
@@ -137,7 +141,10 @@ impl Rooms {
             hubs.newborn.push(hub.clone());
             self.born.notify_one();
         }
-        Ok(Membership { rooms: self.clone(), hub })
+        Ok(Membership {
+            rooms: self.clone(),
+            hub,
+        })
     }
 
     fn leave(&self, hub: &Arc<Hub>) {
@@ -166,12 +173,19 @@ impl Rooms {
 
     /// The hub of a room, if somebody watches it.
     pub fn hub(&self, room: &RoomId) -> Option<Arc<Hub>> {
-        lock(&self.hubs).by_room.get(room).map(|member| member.hub.clone())
+        lock(&self.hubs)
+            .by_room
+            .get(room)
+            .map(|member| member.hub.clone())
     }
 
     /// All hubs.
     pub(super) fn all(&self) -> Vec<Arc<Hub>> {
-        lock(&self.hubs).by_room.values().map(|member| member.hub.clone()).collect()
+        lock(&self.hubs)
+            .by_room
+            .values()
+            .map(|member| member.hub.clone())
+            .collect()
     }
 
     /// How many rooms are watched.
@@ -197,7 +211,10 @@ impl Rooms {
 
     async fn run_hub(self: Arc<Self>, hub: Arc<Hub>) {
         // However this ends, nobody may be left waiting.
-        let _end = End { rooms: &self, hub: &hub };
+        let _end = End {
+            rooms: &self,
+            hub: &hub,
+        };
         let gone = hub.gone().clone();
         if let Some(Err(fault)) = gone.run_until_cancelled(self.show(&hub)).await {
             tracing::warn!(room_id = %hub.room_id(), error = %fault.chain(), "a room cannot be shown");
@@ -206,8 +223,15 @@ impl Rooms {
 
     async fn show(&self, hub: &Hub) -> Result<(), Fault> {
         self.count(&hub.room_id(), true).await?;
-        let _held = Held { tally: &self.tally, room: hub.room_id() };
-        let tail = self.around.db.read(&self.caller, self.tail_of(hub, true)).await?;
+        let _held = Held {
+            tally: &self.tally,
+            room: hub.room_id(),
+        };
+        let tail = self
+            .around
+            .db
+            .read(&self.caller, self.tail_of(hub, true))
+            .await?;
         if !hub.load(tail, &self.tally, self.around.clock.now()) {
             return Err(Fault::internal("a room was read without itself"));
         }
@@ -216,7 +240,12 @@ impl Rooms {
     }
 
     fn tail_of(&self, hub: &Hub, image: bool) -> ReadTail {
-        ReadTail { room_id: hub.room_id(), known: hub.known(), image, limits: self.tail_limits() }
+        ReadTail {
+            room_id: hub.room_id(),
+            known: hub.known(),
+            image,
+            limits: self.tail_limits(),
+        }
     }
 
     pub(super) fn tail_limits(&self) -> TailLimits {
@@ -229,7 +258,8 @@ impl Rooms {
 
     /// Tells what is new, until the last watcher has left.
     async fn follow(&self, hub: &Hub) {
-        let mut ticks = tokio::time::interval(Duration::from_millis(self.config.counter_tick_ms.max(1)));
+        let mut ticks =
+            tokio::time::interval(Duration::from_millis(self.config.counter_tick_ms.max(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let patience = Duration::from_millis(self.config.slow_reader_cut_ms);
         loop {
@@ -250,7 +280,11 @@ impl Rooms {
     }
 
     async fn refresh(&self, hub: &Hub, image: bool) -> Result<(), Fault> {
-        let tail = self.around.db.read(&self.caller, self.tail_of(hub, image)).await?;
+        let tail = self
+            .around
+            .db
+            .read(&self.caller, self.tail_of(hub, image))
+            .await?;
         let clock = &self.around.clock;
         if hub.absorb(tail, &self.tally, clock.now(), clock.instant()) {
             hub.mark_dirty();
@@ -265,14 +299,24 @@ impl Rooms {
                 return Ok(());
             }
             let mark = self.tally.mark();
-            let base = self.around.db.read(&self.caller, ReadTotals { room_id: *room }).await?;
+            let base = self
+                .around
+                .db
+                .read(&self.caller, ReadTotals { room_id: *room })
+                .await?;
             self.tally.open(*room, base, mark);
         }
         Err(super::hub::lost())
     }
 
     /// A shopper likes a room; gives the room's total.
-    pub async fn like(&self, room: RoomId, place: Place, key: &str, count: i64) -> Result<i64, Fault> {
+    pub async fn like(
+        &self,
+        room: RoomId,
+        place: Place,
+        key: &str,
+        count: i64,
+    ) -> Result<i64, Fault> {
         self.require_on_air(room, place).await?;
         for _ in 0..BASE_TRIES {
             self.count(&room, false).await?;
@@ -287,7 +331,8 @@ impl Rooms {
     fn like_now(&self, room: &RoomId, key: &str, count: i64) -> Result<Option<i64>, Refusal> {
         if self.tally.is_closed() {
             let message = "The server is going away and nothing was done; try again.";
-            return Err(Refusal::new(ErrorReason::Draining, message).retry_after(Duration::from_millis(100)));
+            return Err(Refusal::new(ErrorReason::Draining, message)
+                .retry_after(Duration::from_millis(100)));
         }
         let now = self.around.clock.instant();
         let mut recent = lock(&self.recent);
@@ -306,7 +351,18 @@ impl Rooms {
         let known = self.hub(&room).and_then(|hub| hub.state_at(&place));
         let state = match known {
             Some(state) => state,
-            None => self.around.db.read(&self.caller, ReadAudience { room_id: room, place }).await?,
+            None => {
+                self.around
+                    .db
+                    .read(
+                        &self.caller,
+                        ReadAudience {
+                            room_id: room,
+                            place,
+                        },
+                    )
+                    .await?
+            }
         };
         if state.is_on_air() {
             return Ok(());
@@ -326,7 +382,11 @@ impl Rooms {
     pub async fn run_flushes(self: Arc<Self>) {
         let pause = Duration::from_millis(self.config.flush_interval_ms.max(1));
         let drain = self.around.drain.clone();
-        while drain.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        while drain
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
             self.flush().await;
         }
         self.tally.close();

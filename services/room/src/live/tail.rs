@@ -47,18 +47,32 @@ impl Rooms {
     async fn tell(&self, mirror_after: i64) -> Result<i64, Fault> {
         let rooms: Vec<RoomId> = self.all().iter().map(|hub| hub.room_id()).collect();
         let changes_max = i64::from(self.config.catalog_changes_max);
-        let read = ReadHeads { rooms, mirror_after, changes_max };
+        let read = ReadHeads {
+            rooms,
+            mirror_after,
+            changes_max,
+        };
         let heads = self.around.db.read(self.caller(), read).await?;
         // Those who came since are among them: what they have read may be older than what was seen here.
-        let hubs: HashMap<RoomId, Arc<Hub>> = self.all().into_iter().map(|hub| (hub.room_id(), hub)).collect();
+        let hubs: HashMap<RoomId, Arc<Hub>> = self
+            .all()
+            .into_iter()
+            .map(|hub| (hub.room_id(), hub))
+            .collect();
         for (room, ledger, chat) in heads.logs {
-            let behind = |hub: &Arc<Hub>| hub.known().is_some_and(|known| known.0 < ledger || known.1 < chat);
+            let behind = |hub: &Arc<Hub>| {
+                hub.known()
+                    .is_some_and(|known| known.0 < ledger || known.1 < chat)
+            };
             if let Some(hub) = hubs.get(&room).filter(|hub| behind(hub)) {
                 hub.mark_dirty();
             }
         }
         for hub in hubs.values() {
-            let touched = heads.changes.as_ref().is_none_or(|changes| hub.is_touched_by(changes));
+            let touched = heads
+                .changes
+                .as_ref()
+                .is_none_or(|changes| hub.is_touched_by(changes));
             if touched && heads.mirror > mirror_after {
                 hub.mark_stale();
             }

@@ -14,6 +14,10 @@ use super::lock;
 use crate::model::Counters;
 use crate::store::counter::Delta;
 
+/// A room stays here for so many flushes after the last thing that happened in it, so that whoever read older totals
+/// from the database in the meantime still finds the newer ones here.
+const IDLE_FLUSHES: u32 = 3;
+
 /// The counts of all rooms that anything happens in.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -38,6 +42,8 @@ struct Entry {
     burst: i64,
     /// How many hubs hold it; 0 or 1.
     held: usize,
+    /// For how many flushes nothing has happened.
+    idle: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +54,10 @@ struct Sum {
 
 impl Sum {
     fn plus(self, other: Sum) -> Sum {
-        Sum { views: self.views.saturating_add(other.views), likes: self.likes.saturating_add(other.likes) }
+        Sum {
+            views: self.views.saturating_add(other.views),
+            likes: self.likes.saturating_add(other.likes),
+        }
     }
 }
 
@@ -96,8 +105,17 @@ impl Tally {
         if inner.landings != mark.0 {
             return false;
         }
-        let base = Sum { views: base.views, likes: base.likes };
-        inner.rooms.insert(room, Entry { base, ..Entry::default() });
+        let base = Sum {
+            views: base.views,
+            likes: base.likes,
+        };
+        inner.rooms.insert(
+            room,
+            Entry {
+                base,
+                ..Entry::default()
+            },
+        );
         true
     }
 
@@ -123,7 +141,9 @@ impl Tally {
     /// Puts views and likes of a room that is counted here into its totals.
     pub fn add_to(&self, room: &RoomId, counters: &mut Counters) -> bool {
         let inner = lock(&self.inner);
-        let Some(entry) = inner.rooms.get(room) else { return false };
+        let Some(entry) = inner.rooms.get(room) else {
+            return false;
+        };
         let total = entry.total();
         (counters.views, counters.likes) = (total.views, total.likes);
         true
@@ -131,7 +151,10 @@ impl Tally {
 
     /// The likes since this was asked last.
     pub fn take_burst(&self, room: &RoomId) -> i64 {
-        lock(&self.inner).rooms.get_mut(room).map_or(0, |entry| std::mem::take(&mut entry.burst))
+        lock(&self.inner)
+            .rooms
+            .get_mut(room)
+            .map_or(0, |entry| std::mem::take(&mut entry.burst))
     }
 
     /// A hub counts on the room staying here; false when it is not here.
@@ -154,18 +177,26 @@ impl Tally {
         if inner.flying.is_none() {
             let mut deltas = Vec::new();
             for (room, entry) in &mut inner.rooms {
+                entry.idle = if entry.is_idle() { entry.idle + 1 } else { 0 };
                 if entry.pending != Sum::default() {
                     entry.in_flight = std::mem::take(&mut entry.pending);
                     let Sum { views, likes } = entry.in_flight;
-                    deltas.push(Delta { room_id: *room, views, likes });
+                    deltas.push(Delta {
+                        room_id: *room,
+                        views,
+                        likes,
+                    });
                 }
             }
+            inner.rooms.retain(|_, entry| entry.idle < IDLE_FLUSHES);
             if deltas.is_empty() {
-                inner.rooms.retain(|_, entry| !entry.is_idle());
                 return None;
             }
             inner.flights += 1;
-            inner.flying = Some(Flight { sequence: inner.flights, deltas });
+            inner.flying = Some(Flight {
+                sequence: inner.flights,
+                deltas,
+            });
         }
         inner.flying.clone()
     }
@@ -208,12 +239,21 @@ mod tests {
 
     fn likes(tally: &Tally) -> Option<i64> {
         let mut counters = Counters::default();
-        tally.add_to(&room(), &mut counters).then_some(counters.likes)
+        tally
+            .add_to(&room(), &mut counters)
+            .then_some(counters.likes)
     }
 
     fn opened(base: i64) -> Tally {
         let tally = Tally::default();
-        assert!(tally.open(room(), Counters { likes: base, ..Counters::default() }, tally.mark()));
+        assert!(tally.open(
+            room(),
+            Counters {
+                likes: base,
+                ..Counters::default()
+            },
+            tally.mark()
+        ));
         tally
     }
 
@@ -287,10 +327,20 @@ mod tests {
         tally.like(&room(), 5);
         let flight = tally.take_off().expect("something to write");
         tally.landed(&flight);
-        assert_eq!(tally.take_off(), None);
+        for _ in 0..IDLE_FLUSHES {
+            assert!(tally.knows(&room()));
+            assert_eq!(tally.take_off(), None);
+        }
         assert!(!tally.knows(&room()), "nothing more happened there");
         assert!(!tally.open(room(), Counters::default(), mark));
-        assert!(tally.open(room(), Counters { likes: 5, ..Counters::default() }, tally.mark()));
+        assert!(tally.open(
+            room(),
+            Counters {
+                likes: 5,
+                ..Counters::default()
+            },
+            tally.mark()
+        ));
         assert_eq!(likes(&tally), Some(5));
     }
 
@@ -300,6 +350,9 @@ mod tests {
         tally.like(&room(), 1);
         tally.close();
         assert_eq!(tally.like(&room(), 1), None);
-        assert_eq!(tally.take_off().expect("the last flight").deltas[0].likes, 1);
+        assert_eq!(
+            tally.take_off().expect("the last flight").deltas[0].likes,
+            1
+        );
     }
 }

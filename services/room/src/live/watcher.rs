@@ -10,8 +10,9 @@ use contracts::id::RoomId;
 use kit::errors::{Fault, Refusal};
 use tokio::sync::watch;
 
+use super::batch::{Batch, PerClass, all_offers, ledger_bytes};
 use super::cursor::{Cursor, Marks};
-use super::group::{Look, PerClass, SeatId, all_offers, ledger_bytes};
+use super::group::{Look, SeatId};
 use super::hub::{Found, Hub, Limits, Seated, lost};
 use super::rooms::{Membership, Rooms};
 use crate::events::frames::{Frame, Moment, Outcome, chat};
@@ -80,7 +81,11 @@ impl Rooms {
         let member = self.enter(who.room_id)?;
         let mut changes = member.hub().changes();
         let seated = self.sit(&member, &mut changes, &who).await?;
-        let place = Place { member, view: who.view, seat: seated.seat };
+        let place = Place {
+            member,
+            view: who.view,
+            seat: seated.seat,
+        };
         let mut watcher = Watcher {
             place,
             epoch: seated.heads.epoch.clone(),
@@ -112,7 +117,11 @@ impl Rooms {
             // 0 stands for no life at all.
             let life = self.around.ids.random_u64().max(1);
             let (time, instant) = (clock.now(), clock.instant());
-            if let Some(seated) = member.hub().sit(who.view, who.viewer.clone(), life, time, instant) {
+            if let Some(seated) =
+                member
+                    .hub()
+                    .sit(who.view, who.viewer.clone(), life, time, instant)
+            {
                 return seated;
             }
             tokio::select! {
@@ -126,16 +135,29 @@ impl Rooms {
 
 impl Watcher {
     /// Decides how the watch begins and makes its first frame.
-    async fn begin(&mut self, rooms: &Rooms, cursor: Option<Cursor>, seated: &Seated) -> Result<Outcome, Fault> {
-        let Some(cursor) = cursor else { return self.show(rooms, seated, Outcome::Snapshot, &[]) };
+    async fn begin(
+        &mut self,
+        rooms: &Rooms,
+        cursor: Option<Cursor>,
+        seated: &Seated,
+    ) -> Result<Outcome, Fault> {
+        let Some(cursor) = cursor else {
+            return self.show(rooms, seated, Outcome::Snapshot, &[]);
+        };
         let missed = match stretches(&cursor, &seated.heads) {
             None => return self.show(rooms, seated, Outcome::Reset, &[]),
             Some((ledger, chat)) => {
-                let (ledger_max, chat_max) = (rooms.config.ledger_replay_max, rooms.config.chat_replay_max);
-                let bearable = ledger.count() <= i64::from(ledger_max) && chat.count() <= i64::from(chat_max);
+                let (ledger_max, chat_max) =
+                    (rooms.config.ledger_replay_max, rooms.config.chat_replay_max);
+                let bearable =
+                    ledger.count() <= i64::from(ledger_max) && chat.count() <= i64::from(chat_max);
                 let found = match bearable {
                     true => {
-                        let read = ReadMissed { room_id: self.place.hub().room_id(), ledger, chat };
+                        let read = ReadMissed {
+                            room_id: self.place.hub().room_id(),
+                            ledger,
+                            chat,
+                        };
                         rooms.around.db.read(rooms.caller(), read).await?
                     }
                     false => None,
@@ -160,7 +182,10 @@ impl Watcher {
         dropped: &[(Class, i64)],
     ) -> Result<Outcome, Fault> {
         let time = rooms.around.clock.now();
-        let shown = self.place.hub().snapshot(&self.place.view, self.place.seat, time);
+        let shown = self
+            .place
+            .hub()
+            .snapshot(&self.place.view, self.place.seat, time);
         let (snapshot, marks) = shown.ok_or_else(lost)?;
         self.marks = marks;
         self.first = Some(Frame {
@@ -168,7 +193,11 @@ impl Watcher {
             outcome: Some(outcome),
             snapshot: Some(snapshot),
             events: vec![seated.totals.clone()],
-            dropped: dropped.iter().copied().filter(|(_, count)| *count > 0).collect(),
+            dropped: dropped
+                .iter()
+                .copied()
+                .filter(|(_, count)| *count > 0)
+                .collect(),
         });
         Ok(outcome)
     }
@@ -183,10 +212,13 @@ impl Watcher {
         }
         let same_life = cursor.marks.life == seated.life;
         if same_life {
-            self.place.hub().back_to(&view, self.place.seat, cursor.marks.state);
+            self.place
+                .hub()
+                .back_to(&view, self.place.seat, cursor.marks.state);
             self.target.state = cursor.marks.state.min(self.target.state);
         } else {
-            self.old.extend(all_offers(&view, image, time).map(Old::State));
+            self.old
+                .extend(all_offers(&view, image, time).map(Old::State));
         }
         for said in &missed.chat {
             let (event, question) = &said.event;
@@ -198,7 +230,11 @@ impl Watcher {
         self.marks = Marks {
             ledger: cursor.marks.ledger,
             chat: cursor.marks.chat,
-            ..if same_life { self.target } else { Marks::default() }
+            ..if same_life {
+                self.target
+            } else {
+                Marks::default()
+            }
         };
         let mut first = self.take_old();
         first.outcome = Some(Outcome::Resumed);
@@ -208,7 +244,7 @@ impl Watcher {
 
     /// A frame of what is old, as much as fits.
     fn take_old(&mut self) -> Frame {
-        let mut batch = super::group::Batch::default();
+        let mut batch = Batch::default();
         while let Some(old) = self.old.front() {
             let (Old::Ledger(_, bytes) | Old::Chat(_, bytes) | Old::State(bytes)) = old;
             if !batch.take(bytes, &self.limits) {
@@ -224,7 +260,11 @@ impl Watcher {
         if self.old.is_empty() {
             self.marks = self.target;
         }
-        Frame { cursor: self.cursor(), events: batch.events, ..Frame::default() }
+        Frame {
+            cursor: self.cursor(),
+            events: batch.events,
+            ..Frame::default()
+        }
     }
 
     fn cursor(&self) -> String {
@@ -259,9 +299,17 @@ impl Watcher {
                 Found::Look(Look::Cut) => return self.end(too_slow(self.cursor()).into()),
                 Found::Look(Look::Events(batch)) => {
                     // CHAT never goes back: lines of one's own may be older than the rest.
-                    self.marks = Marks { chat: self.marks.chat.max(batch.marks.chat), ..batch.marks };
+                    self.marks = Marks {
+                        chat: self.marks.chat.max(batch.marks.chat),
+                        ..batch.marks
+                    };
                     let (cursor, dropped) = (self.cursor(), listed(&batch.dropped));
-                    return Some(Ok(Frame { cursor, events: batch.events, dropped, ..Frame::default() }));
+                    return Some(Ok(Frame {
+                        cursor,
+                        events: batch.events,
+                        dropped,
+                        ..Frame::default()
+                    }));
                 }
             }
             tokio::select! {
@@ -289,12 +337,17 @@ fn stretches(cursor: &Cursor, heads: &Heads) -> Option<(Stretch, Stretch)> {
 }
 
 fn listed(dropped: &PerClass) -> Vec<(Class, i64)> {
-    Class::ALL.into_iter().zip(dropped.iter().copied()).filter(|(_, count)| *count > 0).collect()
+    Class::ALL
+        .into_iter()
+        .zip(dropped.iter().copied())
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn draining(cursor: Option<String>) -> Refusal {
     let message = "The server is going away; watch again from the last cursor.";
-    let refusal = Refusal::new(ErrorReason::Draining, message).retry_after(Duration::from_millis(100));
+    let refusal =
+        Refusal::new(ErrorReason::Draining, message).retry_after(Duration::from_millis(100));
     match cursor {
         Some(cursor) => refusal.with("cursor", cursor),
         None => refusal,
@@ -302,6 +355,9 @@ fn draining(cursor: Option<String>) -> Refusal {
 }
 
 fn too_slow(cursor: String) -> Refusal {
-    let message = "This watcher does not read as fast as the room goes on; watch again from the last cursor.";
-    Refusal::new(ErrorReason::Draining, message).retry_after(Duration::from_millis(500)).with("cursor", cursor)
+    let message =
+        "This watcher does not read as fast as the room goes on; watch again from the last cursor.";
+    Refusal::new(ErrorReason::Draining, message)
+        .retry_after(Duration::from_millis(500))
+        .with("cursor", cursor)
 }

@@ -16,7 +16,11 @@ pub struct Window<T> {
 impl<T> Window<T> {
     /// An empty window of a sequence that has come to `at`.
     pub fn new(at: i64, size: usize) -> Self {
-        Window { entries: VecDeque::new(), gone: at, size: size.max(1) }
+        Window {
+            entries: VecDeque::new(),
+            gone: at,
+            size: size.max(1),
+        }
     }
 
     /// The number of the last entry.
@@ -56,7 +60,11 @@ pub struct Latest<K, V> {
 
 impl<K, V> Default for Latest<K, V> {
     fn default() -> Self {
-        Latest { version: 0, by_version: BTreeMap::new(), by_key: HashMap::new() }
+        Latest {
+            version: 0,
+            by_version: BTreeMap::new(),
+            by_key: HashMap::new(),
+        }
     }
 }
 
@@ -83,7 +91,9 @@ impl<K: Copy + Eq + Hash, V> Latest<K, V> {
 
     /// The values that came after a version and are still the latest.
     pub fn after(&self, version: i64) -> impl Iterator<Item = (i64, &V)> {
-        self.by_version.range(version + 1..).map(|(version, (_, value))| (*version, value))
+        self.by_version
+            .range(version + 1..)
+            .map(|(version, (_, value))| (*version, value))
     }
 }
 
@@ -99,7 +109,11 @@ impl Rate {
     /// `per_second`, and at most as many at once.
     pub fn new(per_second: u32, now: Instant) -> Self {
         let per_second = f64::from(per_second.max(1));
-        Rate { per_second, left: per_second, at: now }
+        Rate {
+            per_second,
+            left: per_second,
+            at: now,
+        }
     }
 
     /// Whether one more may pass now.
@@ -173,7 +187,9 @@ mod tests {
     fn a_rate_lets_so_many_through_each_second() {
         let clock = ManualClock::default();
         let mut rate = Rate::new(5, clock.instant());
-        let passed = |rate: &mut Rate, clock: &ManualClock| (0..20).filter(|_| rate.pass(clock.instant())).count();
+        let passed = |rate: &mut Rate, clock: &ManualClock| {
+            (0..20).filter(|_| rate.pass(clock.instant())).count()
+        };
         assert_eq!(passed(&mut rate, &clock), 5);
         clock.advance(Duration::from_millis(400));
         assert_eq!(passed(&mut rate, &clock), 2);

@@ -24,7 +24,13 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of the contract.
-    pub const ALL: [Class; 5] = [Class::Ledger, Class::State, Class::Counter, Class::Chat, Class::Ephemeral];
+    pub const ALL: [Class; 5] = [
+        Class::Ledger,
+        Class::State,
+        Class::Counter,
+        Class::Chat,
+        Class::Ephemeral,
+    ];
 
     /// Its place in [`Class::ALL`].
     pub fn index(self) -> usize {
@@ -111,13 +117,22 @@ mod tests {
 
     #[test]
     fn events_are_kept_in_a_form_that_stays_readable() {
-        let ended = LedgerEvent::State { state: RoomState::Ended, reason: "over".into() };
+        let ended = LedgerEvent::State {
+            state: RoomState::Ended,
+            reason: "over".into(),
+        };
         let text = serde_json::to_string(&ended).expect("JSON");
         assert_eq!(text, r#"{"state":{"state":"ENDED","reason":"over"}}"#);
-        assert_eq!(serde_json::from_str::<LedgerEvent>(&text).expect("the same"), ended);
+        assert_eq!(
+            serde_json::from_str::<LedgerEvent>(&text).expect("the same"),
+            ended
+        );
         let asked = ChatEvent::Asked(QuestionId::from_uuid(1));
         let text = serde_json::to_string(&asked).expect("JSON");
         assert_eq!(text, format!(r#"{{"asked":"{}"}}"#, asked.question_id()));
-        assert_eq!(serde_json::from_str::<ChatEvent>(&text).expect("the same"), asked);
+        assert_eq!(
+            serde_json::from_str::<ChatEvent>(&text).expect("the same"),
+            asked
+        );
     }
 }

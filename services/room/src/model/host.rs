@@ -39,7 +39,14 @@ pub struct Host {
 impl Host {
     /// A host who waits for approval.
     pub fn register(id: HostId, display_name: String, now: Micros) -> Self {
-        Host { id, display_name, state: HostState::Pending, decision_reason: String::new(), create_time: now, version: 1 }
+        Host {
+            id,
+            display_name,
+            state: HostState::Pending,
+            decision_reason: String::new(),
+            create_time: now,
+            version: 1,
+        }
     }
 
     /// The etag of this version.
@@ -49,7 +56,11 @@ impl Host {
 
     /// Approves or rejects, from any state.
     pub fn decide(&mut self, approve: bool, reason: String) {
-        self.state = if approve { HostState::Approved } else { HostState::Rejected };
+        self.state = if approve {
+            HostState::Approved
+        } else {
+            HostState::Rejected
+        };
         self.decision_reason = reason;
         self.version += 1;
     }
@@ -83,6 +94,9 @@ mod tests {
         assert_eq!(host.require_approved(), Ok(()));
         host.decide(false, "no licence".into());
         assert!(host.require_approved().is_err());
-        assert_eq!((host.version, host.decision_reason.as_str()), (3, "no licence"));
+        assert_eq!(
+            (host.version, host.decision_reason.as_str()),
+            (3, "no licence")
+        );
     }
 }

@@ -24,12 +24,18 @@ impl Assortment {
     pub fn offers(&self, product: ProductId, partner: PartnerId, now: Micros) -> Vec<Offer> {
         let suspended = self.suspended.contains(&partner);
         let listings = self.listings.get(&(product, partner)).into_iter().flatten();
-        listings.filter_map(|listing| listing.offer(suspended, now)).collect()
+        listings
+            .filter_map(|listing| listing.offer(suspended, now))
+            .collect()
     }
 
     /// The next moment at which any offer changes by itself.
     pub fn next_edge(&self, now: Micros) -> Option<Micros> {
-        self.listings.values().flatten().filter_map(|listing| listing.next_edge(now)).min()
+        self.listings
+            .values()
+            .flatten()
+            .filter_map(|listing| listing.next_edge(now))
+            .min()
     }
 }
 
@@ -50,7 +56,12 @@ impl Image {
     /// Whether a change of the catalogue can be seen in this room. Either part may be left open.
     pub fn is_touched_by(&self, product: Option<ProductId>, partner: Option<PartnerId>) -> bool {
         let shown = |product| self.items.iter().any(|item| item.product_id == product);
-        let sold = |partner| self.room.places.iter().any(|place| place.partner_id == partner);
+        let sold = |partner| {
+            self.room
+                .places
+                .iter()
+                .any(|place| place.partner_id == partner)
+        };
         product.is_none_or(shown) && partner.is_none_or(sold)
     }
 }

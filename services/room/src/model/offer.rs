@@ -102,7 +102,11 @@ impl Listing {
         if self.state != ListingState::Live {
             return None;
         }
-        [self.window.start, self.window.end].into_iter().flatten().filter(|edge| *edge > now).min()
+        [self.window.start, self.window.end]
+            .into_iter()
+            .flatten()
+            .filter(|edge| *edge > now)
+            .min()
     }
 }
 
@@ -114,7 +118,10 @@ mod tests {
     use super::*;
 
     fn listing(state: ListingState, window: Window) -> Listing {
-        let amount = Money { currency: Currency::parse("EUR").expect("a currency"), minor_units: 1_990 };
+        let amount = Money {
+            currency: Currency::parse("EUR").expect("a currency"),
+            minor_units: 1_990,
+        };
         Listing {
             id: ListingId::from_uuid(1),
             partner_id: PartnerId::from_uuid(1),
@@ -131,14 +138,26 @@ mod tests {
 
     #[test]
     fn on_sale_needs_state_window_and_partner() {
-        let window = Window { start: Some(Micros(10)), end: Some(Micros(20)) };
-        let on_sale = |state, suspended, now| listing(state, window).offer(suspended, Micros(now)).map(|o| o.on_sale);
+        let window = Window {
+            start: Some(Micros(10)),
+            end: Some(Micros(20)),
+        };
+        let on_sale = |state, suspended, now| {
+            listing(state, window)
+                .offer(suspended, Micros(now))
+                .map(|o| o.on_sale)
+        };
         assert_eq!(on_sale(ListingState::Live, false, 10), Some(true));
         assert_eq!(on_sale(ListingState::Live, false, 9), Some(false));
         assert_eq!(on_sale(ListingState::Live, false, 20), Some(false));
         assert_eq!(on_sale(ListingState::Live, true, 10), Some(false));
         assert_eq!(on_sale(ListingState::Paused, false, 10), Some(false));
-        for hidden in [ListingState::Proposed, ListingState::Approved, ListingState::Ended, ListingState::Rejected] {
+        for hidden in [
+            ListingState::Proposed,
+            ListingState::Approved,
+            ListingState::Ended,
+            ListingState::Rejected,
+        ] {
             assert_eq!(on_sale(hidden, false, 10), None, "{hidden}");
         }
     }

@@ -46,7 +46,10 @@ pub struct Question {
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Question")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +86,10 @@ mod tests {
         Question {
             id: QuestionId::from_uuid(1),
             room_id: RoomId::from_uuid(1),
-            place: Place { outlet_id: OutletId::from_uuid(1), partner_id: PartnerId::from_uuid(1) },
+            place: Place {
+                outlet_id: OutletId::from_uuid(1),
+                partner_id: PartnerId::from_uuid(1),
+            },
             shopper_ref: "s-1".into(),
             text: "my number is 5551234".into(),
             product_id: None,
@@ -99,7 +105,10 @@ mod tests {
         let mut question = question();
         question.answer("Yes.".into(), Micros(2)).expect("open");
         assert!(question.answer("No.".into(), Micros(3)).is_err());
-        assert_eq!((question.answer.as_str(), question.answer_time), ("Yes.", Some(Micros(2))));
+        assert_eq!(
+            (question.answer.as_str(), question.answer_time),
+            ("Yes.", Some(Micros(2)))
+        );
         assert_eq!(question.as_asked(), super::tests::question());
     }
 
@@ -112,7 +121,10 @@ mod tests {
     #[test]
     fn who_sees_what_of_a_question() {
         let question = question();
-        let at = |outlet, partner| Place { outlet_id: OutletId::from_uuid(outlet), partner_id: PartnerId::from_uuid(partner) };
+        let at = |outlet, partner| Place {
+            outlet_id: OutletId::from_uuid(outlet),
+            partner_id: PartnerId::from_uuid(partner),
+        };
         let (own, other) = (PartnerId::from_uuid(1), PartnerId::from_uuid(2));
         let cases = [
             // eyes, outlet, asked, asker, place
@@ -126,7 +138,11 @@ mod tests {
         ];
         for (eyes, place, asked, asker, where_asked) in cases {
             let view = View { eyes, place };
-            let seen = (view.sees_asked(&question), eyes.see_asker(&question), eyes.see_place(&question));
+            let seen = (
+                view.sees_asked(&question),
+                eyes.see_asker(&question),
+                eyes.see_place(&question),
+            );
             assert_eq!(seen, (asked, asker, where_asked), "{view:?}");
         }
     }

@@ -96,9 +96,15 @@ impl Room {
             return Err(self.refuse("be scheduled", "only a room that was not on air yet can be"));
         }
         if end <= now {
-            return Err(Refusal::invalid("schedule.end_time", "must be in the future."));
+            return Err(Refusal::invalid(
+                "schedule.end_time",
+                "must be in the future.",
+            ));
         }
-        self.schedule = Schedule { start: Some(start), end: Some(end) };
+        self.schedule = Schedule {
+            start: Some(start),
+            end: Some(end),
+        };
         self.announced = true;
         self.enter(RoomState::Scheduled, String::new());
         Ok(())
@@ -197,7 +203,9 @@ impl Room {
 
     /// The place of an outlet, when the room is shown there and the onlooker may know of it.
     pub fn place_of(&self, outlet: &OutletId, eyes: &Eyes) -> Result<Place, Refusal> {
-        self.places_for(eyes).find(|place| place.outlet_id == *outlet).ok_or_else(|| Refusal::not_found("outlet"))
+        self.places_for(eyes)
+            .find(|place| place.outlet_id == *outlet)
+            .ok_or_else(|| Refusal::not_found("outlet"))
     }
 
     /// Milliseconds of media time at a moment; 0 before it first went on air.
@@ -209,7 +217,11 @@ impl Room {
 
 /// The refusal for a room whose state stands in the way.
 pub fn wrong_room_state(state: RoomState, what: &str, why: &str) -> Refusal {
-    Refusal::wrong_state("room", state, format!("The room is {state} and cannot {what}: {why}."))
+    Refusal::wrong_state(
+        "room",
+        state,
+        format!("The room is {state} and cannot {what}: {why}."),
+    )
 }
 
 #[cfg(test)]

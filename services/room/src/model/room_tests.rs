@@ -33,7 +33,10 @@ fn draft() -> Room {
         hosts: vec![HostId::from_uuid(1)],
         places: vec![place(1, 1), place(2, 2), place(3, 1)],
         brands: Vec::new(),
-        schedule: Schedule { start: None, end: None },
+        schedule: Schedule {
+            start: None,
+            end: None,
+        },
         state: RoomState::Draft,
         announced: false,
         state_reason: String::new(),
@@ -45,7 +48,10 @@ fn draft() -> Room {
 }
 
 fn place(outlet: u128, partner: u128) -> Place {
-    Place { outlet_id: OutletId::from_uuid(outlet), partner_id: PartnerId::from_uuid(partner) }
+    Place {
+        outlet_id: OutletId::from_uuid(outlet),
+        partner_id: PartnerId::from_uuid(partner),
+    }
 }
 
 fn apply(room: &mut Room, command: Command, now: Micros) -> Result<(), Refusal> {
@@ -66,7 +72,9 @@ fn check(room: &Room) {
     assert!(!before_air || room.live_time.is_none());
     assert!(room.state != RoomState::Draft || !room.announced);
     let planned = room.schedule.start.is_some() && room.schedule.end.is_some();
-    assert!(matches!(room.state, RoomState::Draft | RoomState::Ended) || (room.announced && planned));
+    assert!(
+        matches!(room.state, RoomState::Draft | RoomState::Ended) || (room.announced && planned)
+    );
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -114,7 +122,9 @@ proptest! {
 #[test]
 fn a_schedule_that_is_over_is_refused() {
     let mut room = draft();
-    let refusal = room.schedule(Micros(1), Micros(5), Micros(5)).expect_err("over");
+    let refusal = room
+        .schedule(Micros(1), Micros(5), Micros(5))
+        .expect_err("over");
     assert_eq!(refusal.violations[0].field, "schedule.end_time");
     assert_eq!(room, draft());
 }
@@ -126,20 +136,34 @@ fn brand_rules_name_what_may_be_shown() {
     room.brands = vec!["Acme".into(), "Globex".into()];
     assert_eq!(room.require_brand("Globex"), Ok(()));
     for other in ["Initech", "acme", ""] {
-        assert_eq!(room.require_brand(other).expect_err(other).reason, ErrorReason::NotAllowedHere);
+        assert_eq!(
+            room.require_brand(other).expect_err(other).reason,
+            ErrorReason::NotAllowedHere
+        );
     }
 }
 
 #[test]
 fn partners_see_announced_rooms_on_their_own_outlets_with_only_those() {
     let mut room = draft();
-    let (first, stranger) = (Eyes::Partner(PartnerId::from_uuid(1)), Eyes::Partner(PartnerId::from_uuid(9)));
+    let (first, stranger) = (
+        Eyes::Partner(PartnerId::from_uuid(1)),
+        Eyes::Partner(PartnerId::from_uuid(9)),
+    );
     assert!(room.is_visible_to(&Eyes::Retailer) && !room.is_visible_to(&first));
-    room.schedule(Micros(1), Micros(9), Micros(0)).expect("a schedule");
+    room.schedule(Micros(1), Micros(9), Micros(0))
+        .expect("a schedule");
     assert!(room.is_visible_to(&first) && !room.is_visible_to(&stranger));
-    assert_eq!(room.places_for(&first).collect::<Vec<_>>(), [place(1, 1), place(3, 1)]);
+    assert_eq!(
+        room.places_for(&first).collect::<Vec<_>>(),
+        [place(1, 1), place(3, 1)]
+    );
     assert_eq!(room.places_for(&Eyes::Retailer).count(), 3);
-    let foreign = room.place_of(&OutletId::from_uuid(2), &first).expect_err("foreign");
-    let unknown = room.place_of(&OutletId::from_uuid(99), &first).expect_err("unknown");
+    let foreign = room
+        .place_of(&OutletId::from_uuid(2), &first)
+        .expect_err("foreign");
+    let unknown = room
+        .place_of(&OutletId::from_uuid(99), &first)
+        .expect_err("unknown");
     assert_eq!(foreign, unknown);
 }

@@ -52,7 +52,12 @@ mod tests {
             pinned,
             explaining: false,
         };
-        let mut items = vec![item(1, 5, false), item(2, 5, false), item(3, 9, true), item(4, 1, false)];
+        let mut items = vec![
+            item(1, 5, false),
+            item(2, 5, false),
+            item(3, 9, true),
+            item(4, 1, false),
+        ];
         sort(&mut items);
         let order: Vec<_> = items.iter().map(|item| item.id.uuid()).collect();
         assert_eq!(order, [3, 4, 1, 2]);

@@ -12,7 +12,9 @@ pub fn require_etag(version: i64, sent: Option<&str>, kind: &str) -> Result<(), 
     match sent {
         Some(sent) if sent != etag(version) => Err(Refusal::new(
             ErrorReason::EtagMismatch,
-            format!("The {kind} was changed since it was read; read it again, then decide on what it says now."),
+            format!(
+                "The {kind} was changed since it was read; read it again, then decide on what it says now."
+            ),
         )),
         _ => Ok(()),
     }

@@ -34,9 +34,9 @@ impl View {
     pub fn sees_asked(&self, question: &Question) -> bool {
         match self.eyes {
             Eyes::Retailer => true,
-            Eyes::Partner(_) | Eyes::Viewer(_) => {
-                self.place.is_some_and(|place| place.outlet_id == question.place.outlet_id)
-            }
+            Eyes::Partner(_) | Eyes::Viewer(_) => self
+                .place
+                .is_some_and(|place| place.outlet_id == question.place.outlet_id),
         }
     }
 }

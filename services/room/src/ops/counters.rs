@@ -47,7 +47,9 @@ impl Operation for ReadTotals {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Counters, Fault> {
-        let found = counters_by_rooms(tx, &[self.room_id]).await?.remove(&self.room_id);
+        let found = counters_by_rooms(tx, &[self.room_id])
+            .await?
+            .remove(&self.room_id);
         Ok(found.ok_or_else(|| Refusal::not_found("room"))?)
     }
 }

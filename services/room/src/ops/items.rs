@@ -33,17 +33,26 @@ impl Operation for AddItem {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Item, Fault> {
-        let room = room_lock(tx, &self.room_id).await?.ok_or_else(|| Refusal::not_found("room"))?;
+        let room = room_lock(tx, &self.room_id)
+            .await?
+            .ok_or_else(|| Refusal::not_found("room"))?;
         room.require_open("show another item")?;
-        let product = product_by_id(tx, &self.product_id).await?.ok_or_else(|| Refusal::not_found("product"))?;
+        let product = product_by_id(tx, &self.product_id)
+            .await?
+            .ok_or_else(|| Refusal::not_found("product"))?;
         room.require_brand(&product.brand)?;
         let shown = items_of_room(tx, &room.id).await?;
         if let Some(item) = shown.iter().find(|item| item.product_id == self.product_id) {
             let message = "The room shows this product already; pin it or explain it instead.";
-            return Err(Refusal::new(ErrorReason::AlreadyExists, message).with("showcase_item_id", item.id).into());
+            return Err(Refusal::new(ErrorReason::AlreadyExists, message)
+                .with("showcase_item_id", item.id)
+                .into());
         }
         if shown.len() >= self.items_max {
-            let message = format!("The room shows {} items, which is the most it can; take one out first.", shown.len());
+            let message = format!(
+                "The room shows {} items, which is the most it can; take one out first.",
+                shown.len()
+            );
             return Err(Refusal::wrong_state("showcase", "FULL", message).into());
         }
         let item = Item {
@@ -57,7 +66,7 @@ impl Operation for AddItem {
         };
         item_insert(tx, &item).await?;
         changed(tx, &room, std::slice::from_ref(&item)).await?;
-        tx.audit(self.name(), item.id, room.id.as_str());
+        tx.audit(self.name(), item.id, "added");
         Ok(item)
     }
 }
@@ -82,7 +91,7 @@ impl Operation for RemoveItem {
         item_delete(tx, &item.id).await?;
         ledger_append(tx, &room.id, &[LedgerEvent::ItemRemoved(item.id)]).await?;
         tx.publish(events::item_removed(&item.id, &room));
-        tx.audit(self.name(), item.id, room.id.as_str());
+        tx.audit(self.name(), item.id, "removed");
         Ok(())
     }
 }
@@ -128,7 +137,11 @@ impl Operation for ExplainItem {
     type Output = Item;
 
     fn name(&self) -> &'static str {
-        if self.start { "item.start_explaining" } else { "item.stop_explaining" }
+        if self.start {
+            "item.start_explaining"
+        } else {
+            "item.stop_explaining"
+        }
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Item, Fault> {
@@ -138,8 +151,13 @@ impl Operation for ExplainItem {
         }
         let mut item = take(&items, &self.item_id)?;
         if item.explaining != self.start {
-            let mut touched: Vec<Item> = items.into_iter().filter(|other| other.explaining && self.start).collect();
-            touched.iter_mut().for_each(|other| other.explaining = false);
+            let mut touched: Vec<Item> = items
+                .into_iter()
+                .filter(|other| other.explaining && self.start)
+                .collect();
+            touched
+                .iter_mut()
+                .for_each(|other| other.explaining = false);
             item.explaining = self.start;
             touched.push(item.clone());
             // The one that ends comes first: the table holds at most one that is explained.
@@ -165,7 +183,9 @@ async fn showcase_lock(tx: &mut Tx, item: &ShowcaseItemId) -> Result<(Room, Vec<
 /// The item, if nobody took it out before the room was locked.
 fn take(items: &[Item], id: &ShowcaseItemId) -> Result<Item, Refusal> {
     let found = items.iter().find(|item| item.id == *id);
-    found.cloned().ok_or_else(|| Refusal::not_found("showcase item"))
+    found
+        .cloned()
+        .ok_or_else(|| Refusal::not_found("showcase item"))
 }
 
 /// Tells the room's log and the feed.

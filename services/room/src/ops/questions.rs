@@ -42,7 +42,9 @@ impl Operation for AskQuestion {
 
     async fn run(&self, tx: &mut Tx) -> Result<Question, Fault> {
         // Locks the room's log, so that the room cannot end in between.
-        let position = chat_next(tx, &self.room_id, true).await?.ok_or_else(|| Refusal::not_found("room"))?;
+        let position = chat_next(tx, &self.room_id, true)
+            .await?
+            .ok_or_else(|| Refusal::not_found("room"))?;
         self.check(tx).await?;
         let question = Question {
             id: QuestionId::from_uuid(tx.ids().next()),
@@ -72,7 +74,9 @@ impl AskQuestion {
         }
         match state {
             Some(RoomState::Live) => {}
-            Some(state) => return Err(wrong_room_state(state, "take questions", "it has to be LIVE").into()),
+            Some(state) => {
+                return Err(wrong_room_state(state, "take questions", "it has to be LIVE").into());
+            }
             None => return Err(Refusal::not_found("room").into()),
         }
         if let Some(product) = &self.product_id
@@ -81,10 +85,21 @@ impl AskQuestion {
             return Err(Refusal::not_found("product in this room").into());
         }
         let Place { outlet_id, .. } = &self.place;
-        let open = questions_open(tx, &self.room_id, outlet_id, &self.shopper_ref, self.open_max).await?;
+        let open = questions_open(
+            tx,
+            &self.room_id,
+            outlet_id,
+            &self.shopper_ref,
+            self.open_max,
+        )
+        .await?;
         if open >= self.open_max {
-            let message = format!("{open} of your questions wait for an answer; ask again when one was answered.");
-            return Err(Refusal::new(ErrorReason::RateLimited, message).retry_after(ASK_LATER).into());
+            let message = format!(
+                "{open} of your questions wait for an answer; ask again when one was answered."
+            );
+            return Err(Refusal::new(ErrorReason::RateLimited, message)
+                .retry_after(ASK_LATER)
+                .into());
         }
         Ok(())
     }
@@ -107,10 +122,15 @@ impl Operation for AnswerQuestion {
 
     async fn run(&self, tx: &mut Tx) -> Result<Question, Fault> {
         let not_found = || Refusal::not_found("question");
-        let room = question_by_id(tx, &self.question_id).await?.ok_or_else(not_found)?.room_id;
+        let room = question_by_id(tx, &self.question_id)
+            .await?
+            .ok_or_else(not_found)?
+            .room_id;
         let position = chat_next(tx, &room, false).await?.ok_or_else(not_found)?;
         // Read again under the lock of the log: somebody may have answered meanwhile.
-        let mut question = question_by_id(tx, &self.question_id).await?.ok_or_else(not_found)?;
+        let mut question = question_by_id(tx, &self.question_id)
+            .await?
+            .ok_or_else(not_found)?;
         question.answer(self.answer.clone(), tx.now())?;
         question_answer(tx, &question).await?;
         chat_insert(tx, &room, position, ChatEvent::Answered(question.id)).await?;

@@ -27,7 +27,9 @@ impl Operation for ReadHost {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Host, Fault> {
-        Ok(host_by_id(tx, &self.host_id).await?.ok_or_else(|| Refusal::not_found("host"))?)
+        Ok(host_by_id(tx, &self.host_id)
+            .await?
+            .ok_or_else(|| Refusal::not_found("host"))?)
     }
 }
 
@@ -68,14 +70,19 @@ impl Operation for ReadRoom {
 
     async fn run(&self, tx: &mut Tx) -> Result<(Room, Counters), Fault> {
         let room = visible_room(tx, &self.room_id, &self.eyes).await?;
-        let counters = counters_by_rooms(tx, &[room.id]).await?.remove(&room.id).unwrap_or_default();
+        let counters = counters_by_rooms(tx, &[room.id])
+            .await?
+            .remove(&room.id)
+            .unwrap_or_default();
         Ok((room, counters))
     }
 }
 
 /// A room that the onlooker may know of.
 pub async fn visible_room(tx: &mut Tx, room: &RoomId, eyes: &Eyes) -> Result<Room, Fault> {
-    let room = room_by_id(tx, room).await?.filter(|room| room.is_visible_to(eyes));
+    let room = room_by_id(tx, room)
+        .await?
+        .filter(|room| room.is_visible_to(eyes));
     Ok(room.ok_or_else(|| Refusal::not_found("room"))?)
 }
 
@@ -131,7 +138,13 @@ impl Stand {
             (Outlet::First, Eyes::Retailer) => None,
             (Outlet::First, eyes) => room.places_for(&eyes).next(),
         };
-        Ok((room, View { eyes: self.eyes, place }))
+        Ok((
+            room,
+            View {
+                eyes: self.eyes,
+                place,
+            },
+        ))
     }
 }
 
@@ -179,10 +192,17 @@ impl Operation for ReadItems {
         let (room, view) = self.stand.view(tx).await?;
         let items = items_of_room(tx, &room.id).await?;
         let assortment = match view.place {
-            Some(place) => assortment(tx, &room.id, Some(&place.partner_id), self.listings_max).await?,
+            Some(place) => {
+                assortment(tx, &room.id, Some(&place.partner_id), self.listings_max).await?
+            }
             None => Assortment::default(),
         };
-        Ok(Showcase { view, items, assortment, now: tx.now() })
+        Ok(Showcase {
+            view,
+            items,
+            assortment,
+            now: tx.now(),
+        })
     }
 }
 
@@ -221,6 +241,8 @@ impl Operation for ReadQuestion {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Question, Fault> {
-        Ok(question_by_id(tx, &self.question_id).await?.ok_or_else(|| Refusal::not_found("question"))?)
+        Ok(question_by_id(tx, &self.question_id)
+            .await?
+            .ok_or_else(|| Refusal::not_found("question"))?)
     }
 }

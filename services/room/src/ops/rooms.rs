@@ -71,7 +71,10 @@ impl CreateRoom {
     /// The outlets with their partners, as the catalogue's feed has told.
     async fn places(&self, tx: &mut Tx) -> Result<Vec<Place>, Fault> {
         let known = places_by_outlets(tx, &self.outlets).await?;
-        let known: BTreeMap<OutletId, Place> = known.into_iter().map(|place| (place.outlet_id, place)).collect();
+        let known: BTreeMap<OutletId, Place> = known
+            .into_iter()
+            .map(|place| (place.outlet_id, place))
+            .collect();
         let places = self.outlets.iter().map(|outlet| known.get(outlet).copied());
         let places: Option<Vec<Place>> = places.collect();
         Ok(places.ok_or_else(|| Refusal::not_found("outlet"))?)
@@ -80,7 +83,11 @@ impl CreateRoom {
 
 /// Locks hosts and gives them in the order asked for.
 async fn hosts_of(tx: &mut Tx, ids: &[HostId]) -> Result<Vec<Host>, Fault> {
-    let known: BTreeMap<HostId, Host> = hosts_lock(tx, ids).await?.into_iter().map(|host| (host.id, host)).collect();
+    let known: BTreeMap<HostId, Host> = hosts_lock(tx, ids)
+        .await?
+        .into_iter()
+        .map(|host| (host.id, host))
+        .collect();
     let hosts: Option<Vec<Host>> = ids.iter().map(|id| known.get(id).cloned()).collect();
     Ok(hosts.ok_or_else(|| Refusal::not_found("host"))?)
 }
@@ -135,14 +142,19 @@ impl Operation for MoveRoom {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Room, Fault> {
-        let mut room = room_lock(tx, &self.room_id).await?.ok_or_else(|| Refusal::not_found("room"))?;
+        let mut room = room_lock(tx, &self.room_id)
+            .await?
+            .ok_or_else(|| Refusal::not_found("room"))?;
         version::require_etag(room.version, self.etag.as_deref(), "room")?;
         let mut happened = Vec::new();
         match &self.step {
             Step::Schedule { start, end } => room.schedule(*start, *end, tx.now())?,
             Step::GoLive => {
                 room.go_live(tx.now())?;
-                hosts_of(tx, &room.hosts).await?.iter().try_for_each(Host::require_approved)?;
+                hosts_of(tx, &room.hosts)
+                    .await?
+                    .iter()
+                    .try_for_each(Host::require_approved)?;
             }
             Step::Pause { reason } => room.pause(reason.clone())?,
             Step::Resume => room.resume()?,
@@ -152,7 +164,10 @@ impl Operation for MoveRoom {
             }
         }
         room_save(tx, &room).await?;
-        happened.push(LedgerEvent::State { state: room.state, reason: room.state_reason.clone() });
+        happened.push(LedgerEvent::State {
+            state: room.state,
+            reason: room.state_reason.clone(),
+        });
         ledger_append(tx, &room.id, &happened).await?;
         tx.publish(events::room_changed(&room));
         tx.audit(self.name(), room.id, room.state.word());
@@ -163,7 +178,11 @@ impl Operation for MoveRoom {
 /// Nothing is explained in a room that is over.
 async fn stop_explaining(tx: &mut Tx, room: &Room) -> Result<Vec<LedgerEvent>, Fault> {
     let mut happened = Vec::new();
-    for mut item in items_of_room(tx, &room.id).await?.into_iter().filter(|item| item.explaining) {
+    for mut item in items_of_room(tx, &room.id)
+        .await?
+        .into_iter()
+        .filter(|item| item.explaining)
+    {
         item.explaining = false;
         item_save(tx, &item).await?;
         tx.publish(events::item_changed(&item, room));

@@ -58,25 +58,44 @@ impl Operation for ReadTail {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Tail, Fault> {
-        let heads = log_heads(tx, &self.room_id).await?.ok_or_else(|| Refusal::not_found("room"))?;
+        let heads = log_heads(tx, &self.room_id)
+            .await?
+            .ok_or_else(|| Refusal::not_found("room"))?;
         let (ledger_known, chat_known) = self.known.unwrap_or((heads.ledger, heads.chat));
-        let stretch = |after: i64, head: i64| Stretch { after, until: head.min(after + self.limits.events_max) };
-        let (news, talk) = (stretch(ledger_known, heads.ledger), stretch(chat_known, heads.chat));
+        let stretch = |after: i64, head: i64| Stretch {
+            after,
+            until: head.min(after + self.limits.events_max),
+        };
+        let (news, talk) = (
+            stretch(ledger_known, heads.ledger),
+            stretch(chat_known, heads.chat),
+        );
         let ledger = ledger_events(tx, &self.room_id, news).await?;
         let (chat, _) = chat_events(tx, &self.room_id, talk).await?;
-        let answered = chat.iter().any(|said| matches!(said.event.0, ChatEvent::Answered(_)));
+        let answered = chat
+            .iter()
+            .any(|said| matches!(said.event.0, ChatEvent::Answered(_)));
         let image = if self.image || answered || news.count() > 0 || self.known.is_none() {
             Some(image(tx, &self.room_id, &self.limits).await?)
         } else {
             None
         };
-        Ok(Tail { heads, ledger, ledger_read: news.until, chat, chat_read: talk.until, image })
+        Ok(Tail {
+            heads,
+            ledger,
+            ledger_read: news.until,
+            chat,
+            chat_read: talk.until,
+            image,
+        })
     }
 }
 
 async fn image(tx: &mut Tx, room: &RoomId, limits: &TailLimits) -> Result<Image, Fault> {
     Ok(Image {
-        room: room_by_id(tx, room).await?.ok_or_else(|| Refusal::not_found("room"))?,
+        room: room_by_id(tx, room)
+            .await?
+            .ok_or_else(|| Refusal::not_found("room"))?,
         items: items_of_room(tx, room).await?,
         assortment: assortment(tx, room, None, limits.listings_max).await?,
         answered: questions_answered(tx, room, limits.answered_max).await?,
@@ -112,7 +131,8 @@ impl Operation for ReadMissed {
     async fn run(&self, tx: &mut Tx) -> Result<Option<Missed>, Fault> {
         let ledger = ledger_events(tx, &self.room_id, self.ledger).await?;
         let (chat, found) = chat_events(tx, &self.room_id, self.chat).await?;
-        let whole = i64::try_from(ledger.len()) == Ok(self.ledger.count()) && found == self.chat.count();
+        let whole =
+            i64::try_from(ledger.len()) == Ok(self.ledger.count()) && found == self.chat.count();
         Ok(whole.then_some(Missed { ledger, chat }))
     }
 }
@@ -153,6 +173,10 @@ impl Operation for ReadHeads {
         } else {
             Some(mirror_changes(tx, self.mirror_after, self.changes_max).await?)
         };
-        Ok(LiveHeads { logs: logs_heads(tx, &self.rooms).await?, mirror, changes })
+        Ok(LiveHeads {
+            logs: logs_heads(tx, &self.rooms).await?,
+            mirror,
+            changes,
+        })
     }
 }

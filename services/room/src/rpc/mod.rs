@@ -79,8 +79,15 @@ impl Api {
             // A shopper in two rooms is two callers.
             scope = format!("{scope}|{room}");
         }
-        let keyed = Keyed::new(scope, keys.method, keys.request_id, Fingerprint::of(keys.request));
-        self.db.execute(caller, Idempotent::new(keyed, operation, render)).await
+        let keyed = Keyed::new(
+            scope,
+            keys.method,
+            keys.request_id,
+            Fingerprint::of(keys.request),
+        );
+        self.db
+            .execute(caller, Idempotent::new(keyed, operation, render))
+            .await
     }
 
     async fn read<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Output, Fault> {
@@ -88,15 +95,30 @@ impl Api {
     }
 
     /// The page that a list asks for; `query` names the list and everything that filters it.
-    fn page(&self, caller: &Caller, size: i32, token: &str, query: &[&str]) -> Result<Page, Refusal> {
+    fn page(
+        &self,
+        caller: &Caller,
+        size: i32,
+        token: &str,
+        query: &[&str],
+    ) -> Result<Page, Refusal> {
         let query = format!("{}|{}", caller.scope_key(), query.join("|"));
-        Page::parse(size, token, self.config.page_size_default, self.config.page_size_max, &query)
+        Page::parse(
+            size,
+            token,
+            self.config.page_size_default,
+            self.config.page_size_max,
+            &query,
+        )
     }
 }
 
 /// The id after which a page begins; empty for the first one.
 fn after(page: &Page) -> Result<String, Refusal> {
-    Ok(page.after_key(1)?.map(<[String]>::concat).unwrap_or_default())
+    Ok(page
+        .after_key(1)?
+        .map(<[String]>::concat)
+        .unwrap_or_default())
 }
 
 /// Who calls, and what for.
@@ -111,7 +133,10 @@ fn eyes(caller: &Caller) -> Result<Eyes, Refusal> {
         Audience::Partner => Ok(Eyes::Partner(caller.partner()?)),
         Audience::Viewer => Ok(Eyes::Viewer(caller.partner()?)),
         Audience::Retailer | Audience::Service => Ok(Eyes::Retailer),
-        Audience::Unspecified => Err(Refusal::new(ErrorReason::PermissionDenied, "This token may not look at rooms.")),
+        Audience::Unspecified => Err(Refusal::new(
+            ErrorReason::PermissionDenied,
+            "This token may not look at rooms.",
+        )),
     }
 }
 
@@ -127,11 +152,17 @@ fn viewers_outlet(caller: &Caller, named: Option<OutletId>) -> Result<Outlet, Re
 /// Where a viewer watches, as the token says.
 fn viewers_place(caller: &Caller) -> Result<Place, Refusal> {
     let outlet_id = caller.outlet_id.ok_or_else(no_viewer)?;
-    Ok(Place { outlet_id, partner_id: caller.partner()? })
+    Ok(Place {
+        outlet_id,
+        partner_id: caller.partner()?,
+    })
 }
 
 fn no_viewer() -> Refusal {
-    Refusal::new(ErrorReason::PermissionDenied, "This call is for shoppers; use a viewer's token of one room.")
+    Refusal::new(
+        ErrorReason::PermissionDenied,
+        "This call is for shoppers; use a viewer's token of one room.",
+    )
 }
 
 /// A value that every check has passed.

@@ -6,7 +6,8 @@ use kit::clock::Micros;
 use prost_types::Timestamp;
 
 use crate::model::{
-    Class, Counters, Eyes, Host, HostState, Item, Offer, PurchaseMode, Question, QuestionState, Room, RoomState,
+    Class, Counters, Eyes, Host, HostState, Item, Offer, PurchaseMode, Question, QuestionState,
+    Room, RoomState,
 };
 
 fn time(at: Option<Micros>) -> Option<Timestamp> {
@@ -49,10 +50,15 @@ pub fn room(room: &Room, eyes: &Eyes, counters: Option<Counters>) -> pb::Room {
         theme: room.theme.clone(),
         session_type: pb::SessionType::Shopping.into(),
         host_ids: room.hosts.iter().map(Into::into).collect(),
-        outlet_ids: room.places_for(eyes).map(|place| place.outlet_id.into()).collect(),
+        outlet_ids: room
+            .places_for(eyes)
+            .map(|place| place.outlet_id.into())
+            .collect(),
         brand_rules: room.brands.clone(),
-        schedule: planned
-            .then(|| common::Window { start_time: time(schedule.start), end_time: time(schedule.end) }),
+        schedule: planned.then(|| common::Window {
+            start_time: time(schedule.start),
+            end_time: time(schedule.end),
+        }),
         state: room_state(room.state).into(),
         state_reason: room.state_reason.clone(),
         live_time: time(room.live_time),
@@ -77,13 +83,26 @@ pub fn room_state(state: RoomState) -> pb::RoomState {
 
 /// The state that a filter names.
 pub fn room_state_of(state: pb::RoomState) -> Option<RoomState> {
-    RoomState::ALL.iter().copied().find(|known| room_state(*known) == state)
+    RoomState::ALL
+        .iter()
+        .copied()
+        .find(|known| room_state(*known) == state)
 }
 
 /// Totals.
 pub fn counters(counters: Counters) -> pb::RoomCounters {
-    let Counters { views, viewers, likes, questions } = counters;
-    pb::RoomCounters { views, viewers, likes, questions }
+    let Counters {
+        views,
+        viewers,
+        likes,
+        questions,
+    } = counters;
+    pb::RoomCounters {
+        views,
+        viewers,
+        likes,
+        questions,
+    }
 }
 
 /// An item with what it can be bought as.
@@ -122,7 +141,9 @@ pub fn question(question: &Question, eyes: &Eyes) -> pb::Question {
         question_id: question.id.into(),
         room_id: question.room_id.into(),
         outlet_id: id(eyes.see_place(question).then_some(question.place.outlet_id)),
-        shopper_ref: id(eyes.see_asker(question).then_some(question.shopper_ref.as_str())),
+        shopper_ref: id(eyes
+            .see_asker(question)
+            .then_some(question.shopper_ref.as_str())),
         text: question.text.clone(),
         product_id: id(question.product_id),
         state: question_state(question.state).into(),
@@ -154,7 +175,10 @@ fn question_state(state: QuestionState) -> pb::QuestionState {
 
 /// The state that a filter names.
 pub fn question_state_of(state: pb::QuestionState) -> Option<QuestionState> {
-    QuestionState::ALL.iter().copied().find(|known| question_state(*known) == state)
+    QuestionState::ALL
+        .iter()
+        .copied()
+        .find(|known| question_state(*known) == state)
 }
 
 /// A delivery class.

@@ -60,45 +60,72 @@ impl RoomService for Api {
         if let Some(room) = room {
             offered(room)?;
         }
-        let keys = Keys { method: "vitrine.room.v1.RoomService/CreateRoom", request_id, request: &asked };
+        let keys = Keys {
+            method: "vitrine.room.v1.RoomService/CreateRoom",
+            request_id,
+            request: &asked,
+        };
         let room = self.changed(&caller, keys, given(operation)?).await?;
         Ok(CreateRoomResponse { room: Some(room) }.into())
     }
 
-    async fn schedule_room(&self, request: Request<ScheduleRoomRequest>) -> Answer<ScheduleRoomResponse> {
+    async fn schedule_room(
+        &self,
+        request: Request<ScheduleRoomRequest>,
+    ) -> Answer<ScheduleRoomResponse> {
         let (caller, asked) = open(request)?;
         let step = |v: &mut Violations| {
             v.required("schedule", &asked.schedule)?;
             let window = v.window("schedule", &asked.schedule);
             self.schedule(v, window)
         };
-        let room = self.move_room(&caller, a_move!("ScheduleRoom", asked), step).await?;
+        let room = self
+            .move_room(&caller, a_move!("ScheduleRoom", asked), step)
+            .await?;
         Ok(ScheduleRoomResponse { room: Some(room) }.into())
     }
 
     async fn go_live(&self, request: Request<GoLiveRequest>) -> Answer<GoLiveResponse> {
         let (caller, asked) = open(request)?;
-        let room = self.move_room(&caller, a_move!("GoLive", asked), |_| Some(Step::GoLive)).await?;
+        let room = self
+            .move_room(&caller, a_move!("GoLive", asked), |_| Some(Step::GoLive))
+            .await?;
         Ok(GoLiveResponse { room: Some(room) }.into())
     }
 
     async fn pause_room(&self, request: Request<PauseRoomRequest>) -> Answer<PauseRoomResponse> {
         let (caller, asked) = open(request)?;
-        let step = |v: &mut Violations| Some(Step::Pause { reason: reason(v, &asked.reason) });
-        let room = self.move_room(&caller, a_move!("PauseRoom", asked), step).await?;
+        let step = |v: &mut Violations| {
+            Some(Step::Pause {
+                reason: reason(v, &asked.reason),
+            })
+        };
+        let room = self
+            .move_room(&caller, a_move!("PauseRoom", asked), step)
+            .await?;
         Ok(PauseRoomResponse { room: Some(room) }.into())
     }
 
     async fn resume_room(&self, request: Request<ResumeRoomRequest>) -> Answer<ResumeRoomResponse> {
         let (caller, asked) = open(request)?;
-        let room = self.move_room(&caller, a_move!("ResumeRoom", asked), |_| Some(Step::Resume)).await?;
+        let room = self
+            .move_room(&caller, a_move!("ResumeRoom", asked), |_| {
+                Some(Step::Resume)
+            })
+            .await?;
         Ok(ResumeRoomResponse { room: Some(room) }.into())
     }
 
     async fn end_room(&self, request: Request<EndRoomRequest>) -> Answer<EndRoomResponse> {
         let (caller, asked) = open(request)?;
-        let step = |v: &mut Violations| Some(Step::End { reason: reason(v, &asked.reason) });
-        let room = self.move_room(&caller, a_move!("EndRoom", asked), step).await?;
+        let step = |v: &mut Violations| {
+            Some(Step::End {
+                reason: reason(v, &asked.reason),
+            })
+        };
+        let room = self
+            .move_room(&caller, a_move!("EndRoom", asked), step)
+            .await?;
         Ok(EndRoomResponse { room: Some(room) }.into())
     }
 
@@ -108,10 +135,16 @@ impl RoomService for Api {
         let room_id = v.id::<RoomId>("room_id", &asked.room_id);
         v.finish()?;
         let eyes = eyes(&caller)?;
-        let read = ReadRoom { room_id: given(room_id)?, eyes };
+        let read = ReadRoom {
+            room_id: given(room_id)?,
+            eyes,
+        };
         let (room, mut counters) = self.read(&caller, read).await?;
         self.rooms.complete(&room, &mut counters);
-        Ok(GetRoomResponse { room: Some(render::room(&room, &eyes, Some(counters))) }.into())
+        Ok(GetRoomResponse {
+            room: Some(render::room(&room, &eyes, Some(counters))),
+        }
+        .into())
     }
 
     async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Answer<ListRoomsResponse> {
@@ -137,7 +170,11 @@ impl RoomService for Api {
             self.rooms.complete(&room, &mut counters);
             render::room(&room, &eyes, Some(counters))
         });
-        Ok(ListRoomsResponse { rooms: rooms.collect(), next_page_token }.into())
+        Ok(ListRoomsResponse {
+            rooms: rooms.collect(),
+            next_page_token,
+        }
+        .into())
     }
 }
 
@@ -154,20 +191,41 @@ impl Api {
         let etag = etag(&mut v, asked.etag);
         let step = step(&mut v);
         v.finish()?;
-        let operation = MoveRoom { room_id: given(room_id)?, step: given(step)?, etag };
-        let keys = Keys { method: asked.method, request_id, request: asked.asked };
+        let operation = MoveRoom {
+            room_id: given(room_id)?,
+            step: given(step)?,
+            etag,
+        };
+        let keys = Keys {
+            method: asked.method,
+            request_id,
+            request: asked.asked,
+        };
         self.changed(caller, keys, operation).await
     }
 
     /// Changes a room once for a key. Totals come when it is answered, so that a retry does not tell old ones.
-    async fn changed<Q: Message, O>(&self, caller: &Caller, keys: Keys<'_, Q>, operation: O) -> Result<Room, Fault>
+    async fn changed<Q: Message, O>(
+        &self,
+        caller: &Caller,
+        keys: Keys<'_, Q>,
+        operation: O,
+    ) -> Result<Room, Fault>
     where
         O: Operation<Output = model::Room>,
     {
         let render = |room: &model::Room| render::room(room, &Eyes::Retailer, None);
         let mut answer: Room = self.mutate(caller, keys, operation, render).await?;
         let room_id = given(answer.room_id.parse().ok())?;
-        let (room, mut counters) = self.read(caller, ReadRoom { room_id, eyes: Eyes::Retailer }).await?;
+        let (room, mut counters) = self
+            .read(
+                caller,
+                ReadRoom {
+                    room_id,
+                    eyes: Eyes::Retailer,
+                },
+            )
+            .await?;
         self.rooms.complete(&room, &mut counters);
         answer.counters = Some(render::counters(counters));
         Ok(answer)
@@ -179,16 +237,37 @@ impl Api {
         if SessionType::try_from(room.session_type).is_err() {
             v.enumeration::<SessionType>("session_type", room.session_type);
         }
-        let hosts = ids(v, "host_ids", &room.host_ids, self.config.hosts_per_room_max);
-        let outlets = ids(v, "outlet_ids", &room.outlet_ids, self.config.outlets_per_room_max);
+        let hosts = ids(
+            v,
+            "host_ids",
+            &room.host_ids,
+            self.config.hosts_per_room_max,
+        );
+        let outlets = ids(
+            v,
+            "outlet_ids",
+            &room.outlet_ids,
+            self.config.outlets_per_room_max,
+        );
         let brands = brands(v, &room.brand_rules, self.config.brand_rules_max);
         let window = v.window("schedule", &room.schedule);
         if window.start.is_some() && window.end.is_some() {
             self.schedule(v, window);
         }
         let drop_id = v.opt_id("drop_id", &room.drop_id);
-        let schedule = Schedule { start: window.start, end: window.end };
-        CreateRoom { title, theme, drop_id, hosts, outlets, brands, schedule }
+        let schedule = Schedule {
+            start: window.start,
+            end: window.end,
+        };
+        CreateRoom {
+            title,
+            theme,
+            drop_id,
+            hosts,
+            outlets,
+            brands,
+            schedule,
+        }
     }
 
     /// A schedule with both ends, that is not too long.
@@ -202,7 +281,10 @@ impl Api {
         let (start, end) = (window.start?, window.end?);
         let hours = self.config.schedule_max_h;
         if end.since(start) > Duration::from_secs(u64::from(hours) * 3_600) {
-            v.add("schedule.end_time", format!("must be at most {hours} hours after start_time."));
+            v.add(
+                "schedule.end_time",
+                format!("must be at most {hours} hours after start_time."),
+            );
         }
         Some(Step::Schedule { start, end })
     }
@@ -225,7 +307,9 @@ where
     let mut found = Vec::with_capacity(texts.len());
     for (at, text) in texts.iter().enumerate() {
         let field = format!("{field}[{at}]");
-        let Some(id) = v.id::<I>(&field, text) else { continue };
+        let Some(id) = v.id::<I>(&field, text) else {
+            continue;
+        };
         if seen.insert(id) {
             found.push(id);
         } else {
@@ -257,8 +341,9 @@ fn offered(room: &Room) -> Result<(), Refusal> {
     }
     match room.session_type() {
         SessionType::Unspecified | SessionType::Shopping => Ok(()),
-        SessionType::Course | SessionType::Tutorial | SessionType::Original => {
-            Err(not_offered("room.session_type", "use SESSION_TYPE_SHOPPING"))
-        }
+        SessionType::Course | SessionType::Tutorial | SessionType::Original => Err(not_offered(
+            "room.session_type",
+            "use SESSION_TYPE_SHOPPING",
+        )),
     }
 }

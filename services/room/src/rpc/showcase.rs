@@ -57,7 +57,11 @@ impl ShowcaseService for Api {
             rank: asked.rank,
             items_max: self.config.items_per_room_max,
         };
-        let keys = Keys { method: "vitrine.room.v1.ShowcaseService/AddItem", request_id, request: &asked };
+        let keys = Keys {
+            method: "vitrine.room.v1.ShowcaseService/AddItem",
+            request_id,
+            request: &asked,
+        };
         let item = self.mutate(&caller, keys, operation, plain).await?;
         Ok(AddItemResponse { item: Some(item) }.into())
     }
@@ -66,34 +70,70 @@ impl ShowcaseService for Api {
         let (caller, asked) = open(request)?;
         let operation = |item_id| RemoveItem { item_id };
         let change = a_change!("RemoveItem", asked);
-        Ok(self.change_item(&caller, change, operation, |()| RemoveItemResponse {}).await?.into())
+        Ok(self
+            .change_item(&caller, change, operation, |()| RemoveItemResponse {})
+            .await?
+            .into())
     }
 
     async fn pin_item(&self, request: Request<PinItemRequest>) -> Answer<PinItemResponse> {
         let (caller, asked) = open(request)?;
         let operation = |item_id| PinItem { item_id, pin: true };
-        let item = self.change_item(&caller, a_change!("PinItem", asked), operation, plain).await?;
+        let item = self
+            .change_item(&caller, a_change!("PinItem", asked), operation, plain)
+            .await?;
         Ok(PinItemResponse { item: Some(item) }.into())
     }
 
     async fn unpin_item(&self, request: Request<UnpinItemRequest>) -> Answer<UnpinItemResponse> {
         let (caller, asked) = open(request)?;
-        let operation = |item_id| PinItem { item_id, pin: false };
-        let item = self.change_item(&caller, a_change!("UnpinItem", asked), operation, plain).await?;
+        let operation = |item_id| PinItem {
+            item_id,
+            pin: false,
+        };
+        let item = self
+            .change_item(&caller, a_change!("UnpinItem", asked), operation, plain)
+            .await?;
         Ok(UnpinItemResponse { item: Some(item) }.into())
     }
 
-    async fn start_explaining(&self, request: Request<StartExplainingRequest>) -> Answer<StartExplainingResponse> {
+    async fn start_explaining(
+        &self,
+        request: Request<StartExplainingRequest>,
+    ) -> Answer<StartExplainingResponse> {
         let (caller, asked) = open(request)?;
-        let operation = |item_id| ExplainItem { item_id, start: true };
-        let item = self.change_item(&caller, a_change!("StartExplaining", asked), operation, plain).await?;
+        let operation = |item_id| ExplainItem {
+            item_id,
+            start: true,
+        };
+        let item = self
+            .change_item(
+                &caller,
+                a_change!("StartExplaining", asked),
+                operation,
+                plain,
+            )
+            .await?;
         Ok(StartExplainingResponse { item: Some(item) }.into())
     }
 
-    async fn stop_explaining(&self, request: Request<StopExplainingRequest>) -> Answer<StopExplainingResponse> {
+    async fn stop_explaining(
+        &self,
+        request: Request<StopExplainingRequest>,
+    ) -> Answer<StopExplainingResponse> {
         let (caller, asked) = open(request)?;
-        let operation = |item_id| ExplainItem { item_id, start: false };
-        let item = self.change_item(&caller, a_change!("StopExplaining", asked), operation, plain).await?;
+        let operation = |item_id| ExplainItem {
+            item_id,
+            start: false,
+        };
+        let item = self
+            .change_item(
+                &caller,
+                a_change!("StopExplaining", asked),
+                operation,
+                plain,
+            )
+            .await?;
         Ok(StopExplainingResponse { item: Some(item) }.into())
     }
 
@@ -105,15 +145,29 @@ impl ShowcaseService for Api {
         v.finish()?;
         let room_id = given(room_id)?;
         let outlet = match caller.audience {
-            Audience::Viewer if caller.room_id != Some(room_id) => return Err(Refusal::not_found("room").into()),
+            Audience::Viewer if caller.room_id != Some(room_id) => {
+                return Err(Refusal::not_found("room").into());
+            }
             Audience::Viewer => viewers_outlet(&caller, outlet)?,
             _ => outlet.map_or(Outlet::First, Outlet::Named),
         };
         let query = ["ListItems", &asked.room_id, &asked.outlet_id];
         let page = self.page(&caller, asked.page_size, &asked.page_token, &query)?;
-        let stand = Stand { room_id, eyes: eyes(&caller)?, outlet };
+        let stand = Stand {
+            room_id,
+            eyes: eyes(&caller)?,
+            outlet,
+        };
         let listings_max = i64::from(self.config.listings_per_room_max);
-        let shown = self.read(&caller, ReadItems { stand, listings_max }).await?;
+        let shown = self
+            .read(
+                &caller,
+                ReadItems {
+                    stand,
+                    listings_max,
+                },
+            )
+            .await?;
         Ok(items_page(&page, shown)?.into())
     }
 }
@@ -131,8 +185,13 @@ impl Api {
         let request_id = request_id(&mut v, asked.request_id);
         let item_id = v.id::<ShowcaseItemId>("showcase_item_id", asked.item_id);
         v.finish()?;
-        let keys = Keys { method: asked.method, request_id, request: asked.asked };
-        self.mutate(caller, keys, operation(given(item_id)?), render).await
+        let keys = Keys {
+            method: asked.method,
+            request_id,
+            request: asked.asked,
+        };
+        self.mutate(caller, keys, operation(given(item_id)?), render)
+            .await
     }
 }
 
@@ -143,24 +202,50 @@ fn plain(item: &Item) -> ShowcaseItem {
 
 /// Cuts a showcase, which is short, to a page.
 fn items_page(page: &Page, shown: Showcase) -> Result<ListItemsResponse, Refusal> {
-    let Showcase { view, items, assortment, now } = shown;
+    let Showcase {
+        view,
+        items,
+        assortment,
+        now,
+    } = shown;
     let after = page.after_key(3)?.map(order_of).transpose()?;
-    let left = items.into_iter().filter(|item| after.is_none_or(|after| item.order() > after));
+    let left = items
+        .into_iter()
+        .filter(|item| after.is_none_or(|after| item.order() > after));
     let left: Vec<Item> = left.take(page.size as usize + 1).collect();
     let (items, next_page_token) = page.cut(left, |item| {
         let (unpinned, rank, id) = item.order();
-        vec![u8::from(unpinned).to_string(), rank.to_string(), id.to_string()]
+        vec![
+            u8::from(unpinned).to_string(),
+            rank.to_string(),
+            id.to_string(),
+        ]
     });
     let items = items.iter().map(|item| {
-        let offers = view.place.map(|place| assortment.offers(item.product_id, place.partner_id, now));
+        let offers = view
+            .place
+            .map(|place| assortment.offers(item.product_id, place.partner_id, now));
         render::item(item, &offers.unwrap_or_default())
     });
-    Ok(ListItemsResponse { items: items.collect(), next_page_token })
+    Ok(ListItemsResponse {
+        items: items.collect(),
+        next_page_token,
+    })
 }
 
 fn order_of(key: &[String]) -> Result<ItemOrder, Refusal> {
-    let bad = || Refusal::new(ErrorReason::BadPageToken, "The page_token is not one of this list; begin again without it.");
-    let [unpinned, rank, id] = key else { return Err(bad()) };
-    let (rank, id) = (rank.parse().map_err(|_| bad())?, id.parse().map_err(|_| bad())?);
+    let bad = || {
+        Refusal::new(
+            ErrorReason::BadPageToken,
+            "The page_token is not one of this list; begin again without it.",
+        )
+    };
+    let [unpinned, rank, id] = key else {
+        return Err(bad());
+    };
+    let (rank, id) = (
+        rank.parse().map_err(|_| bad())?,
+        id.parse().map_err(|_| bad())?,
+    );
     Ok((unpinned == "1", rank, id))
 }

@@ -44,7 +44,10 @@ impl AudienceRoutes {
     /// Routes to these methods.
     pub fn new(api: Api) -> Self {
         let api = Arc::new(api);
-        AudienceRoutes { others: AudienceServiceServer::from_arc(api.clone()), api }
+        AudienceRoutes {
+            others: AudienceServiceServer::from_arc(api.clone()),
+            api,
+        }
     }
 }
 
@@ -117,6 +120,8 @@ impl Decoder for FrameCodec {
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<WatchRoomRequest>, Status> {
         let request = WatchRoomRequest::decode(from);
-        request.map(Some).map_err(|error| Status::internal(format!("the request cannot be read: {error}")))
+        request
+            .map(Some)
+            .map_err(|error| Status::internal(format!("the request cannot be read: {error}")))
     }
 }

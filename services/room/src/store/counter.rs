@@ -62,7 +62,10 @@ pub async fn counters_add(tx: &mut Tx, deltas: &[Delta]) -> Result<(), Fault> {
 }
 
 /// The totals in the database, of rooms that exist.
-pub async fn counters_by_rooms(tx: &mut Tx, rooms: &[RoomId]) -> Result<BTreeMap<RoomId, Counters>, Fault> {
+pub async fn counters_by_rooms(
+    tx: &mut Tx,
+    rooms: &[RoomId],
+) -> Result<BTreeMap<RoomId, Counters>, Fault> {
     if rooms.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -78,12 +81,25 @@ pub async fn counters_by_rooms(tx: &mut Tx, rooms: &[RoomId]) -> Result<BTreeMap
         columns: [rooms]
     )?;
     let rows = rows.into_iter().map(|(room, views, likes, questions)| {
-        Ok((id(&room)?, Counters { views, viewers: 0, likes, questions }))
+        Ok((
+            id(&room)?,
+            Counters {
+                views,
+                viewers: 0,
+                likes,
+                questions,
+            },
+        ))
     });
     rows.collect()
 }
 
 /// Forgets processes that have not flushed for long.
 pub async fn counter_writers_forget(tx: &mut Tx, before: Micros) -> Result<u64, Fault> {
-    Ok(sql!(tx, execute, "DELETE FROM counter_writer WHERE flush_time < $1", before)?)
+    Ok(sql!(
+        tx,
+        execute,
+        "DELETE FROM counter_writer WHERE flush_time < $1",
+        before
+    )?)
 }

@@ -44,14 +44,22 @@ impl Row {
 
 /// The room that an item is in; its lock comes before the item is read.
 pub async fn item_room(tx: &mut Tx, item: &ShowcaseItemId) -> Result<Option<RoomId>, Fault> {
-    let row = sql!(tx, optional(String,), "SELECT room_id FROM showcase_item WHERE showcase_item_id = $1", item)?;
+    let row = sql!(
+        tx,
+        optional(String,),
+        "SELECT room_id FROM showcase_item WHERE showcase_item_id = $1",
+        item
+    )?;
     row.map(|(room,)| id(&room)).transpose()
 }
 
 /// The items of a room, in order.
 pub async fn items_of_room(tx: &mut Tx, room: &RoomId) -> Result<Vec<Item>, Fault> {
     let rows = sql!(tx, all Row, select!("i.room_id = $1"), room)?;
-    let mut items = rows.into_iter().map(Row::into_model).collect::<Result<Vec<_>, _>>()?;
+    let mut items = rows
+        .into_iter()
+        .map(Row::into_model)
+        .collect::<Result<Vec<_>, _>>()?;
     showcase::sort(&mut items);
     Ok(items)
 }
@@ -100,6 +108,11 @@ pub async fn item_save(tx: &mut Tx, item: &Item) -> Result<(), Fault> {
 
 /// Takes an item out.
 pub async fn item_delete(tx: &mut Tx, item: &ShowcaseItemId) -> Result<(), Fault> {
-    let touched = sql!(tx, execute, "DELETE FROM showcase_item WHERE showcase_item_id = $1", item)?;
+    let touched = sql!(
+        tx,
+        execute,
+        "DELETE FROM showcase_item WHERE showcase_item_id = $1",
+        item
+    )?;
     expect_one("showcase item", touched)
 }

@@ -38,7 +38,11 @@ struct HeadsRow {
 }
 
 /// Adds LEDGER events, in order. The room is locked by the caller.
-pub async fn ledger_append(tx: &mut Tx, room: &RoomId, events: &[LedgerEvent]) -> Result<(), Fault> {
+pub async fn ledger_append(
+    tx: &mut Tx,
+    room: &RoomId,
+    events: &[LedgerEvent],
+) -> Result<(), Fault> {
     if events.is_empty() {
         return Ok(());
     }
@@ -68,7 +72,12 @@ pub async fn chat_next(tx: &mut Tx, room: &RoomId, asked: bool) -> Result<Option
 }
 
 /// Writes the CHAT event of a position that was taken.
-pub async fn chat_insert(tx: &mut Tx, room: &RoomId, position: i64, event: ChatEvent) -> Result<(), Fault> {
+pub async fn chat_insert(
+    tx: &mut Tx,
+    room: &RoomId,
+    position: i64,
+    event: ChatEvent,
+) -> Result<(), Fault> {
     events_insert(tx, room, CHAT, position - 1, &[event]).await
 }
 
@@ -81,7 +90,11 @@ async fn events_insert<E: Serialize>(
 ) -> Result<(), Fault> {
     let now = tx.now();
     let positions: Vec<i64> = (after + 1..).take(events.len()).collect();
-    let payloads = events.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>().map_err(Fault::internal)?;
+    let payloads = events
+        .iter()
+        .map(serde_json::to_vec)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Fault::internal)?;
     bulk!(
         tx,
         execute,
@@ -126,7 +139,9 @@ pub async fn logs_heads(tx: &mut Tx, rooms: &[RoomId]) -> Result<Vec<(RoomId, i6
                  CROSS JOIN room_log AS l ON l.room_id = k.value->>0",
         columns: [rooms]
     )?;
-    rows.into_iter().map(|(room, ledger, chat)| Ok((id(&room)?, ledger, chat))).collect()
+    rows.into_iter()
+        .map(|(room, ledger, chat)| Ok((id(&room)?, ledger, chat)))
+        .collect()
 }
 
 /// A stretch of one class of a room's log: after one position, up to another.
@@ -156,7 +171,7 @@ async fn events<E: DeserializeOwned>(
     }
     let rows = sql!(
         tx,
-        all (i64, Vec<u8>, i64),
+        all(i64, Vec<u8>, i64),
         "SELECT position, payload, event_time FROM room_event WHERE room_id = $1 AND class = $2 AND position > $3 \
          AND position <= $4 ORDER BY position",
         room,
@@ -166,13 +181,21 @@ async fn events<E: DeserializeOwned>(
     )?;
     let read = |(position, payload, time): (i64, Vec<u8>, i64)| {
         let event = serde_json::from_slice(&payload).map_err(Fault::internal)?;
-        Ok(Logged { position, time: Micros(time), event })
+        Ok(Logged {
+            position,
+            time: Micros(time),
+            event,
+        })
     };
     rows.into_iter().map(read).collect()
 }
 
 /// LEDGER events; what is no longer kept is missing.
-pub async fn ledger_events(tx: &mut Tx, room: &RoomId, stretch: Stretch) -> Result<Vec<Logged<LedgerEvent>>, Fault> {
+pub async fn ledger_events(
+    tx: &mut Tx,
+    room: &RoomId,
+    stretch: Stretch,
+) -> Result<Vec<Logged<LedgerEvent>>, Fault> {
     events(tx, room, LEDGER, stretch).await
 }
 
@@ -180,18 +203,38 @@ pub async fn ledger_events(tx: &mut Tx, room: &RoomId, stretch: Stretch) -> Resu
 pub type Said = Logged<(ChatEvent, Question)>;
 
 /// CHAT events with their questions. What is no longer kept is missing; how many there were is told beside.
-pub async fn chat_events(tx: &mut Tx, room: &RoomId, stretch: Stretch) -> Result<(Vec<Said>, i64), Fault> {
+pub async fn chat_events(
+    tx: &mut Tx,
+    room: &RoomId,
+    stretch: Stretch,
+) -> Result<(Vec<Said>, i64), Fault> {
     let logged: Vec<Logged<ChatEvent>> = events(tx, room, CHAT, stretch).await?;
     let found = i64::try_from(logged.len()).map_err(Fault::internal)?;
-    let mut ids: Vec<QuestionId> = logged.iter().map(|logged| logged.event.question_id()).collect();
+    let mut ids: Vec<QuestionId> = logged
+        .iter()
+        .map(|logged| logged.event.question_id())
+        .collect();
     ids.sort_unstable();
     ids.dedup();
-    let questions: BTreeMap<QuestionId, Question> =
-        questions_by_ids(tx, &ids).await?.into_iter().map(|question| (question.id, question)).collect();
-    let said = logged.into_iter().filter_map(|Logged { position, time, event }| {
-        let question = questions.get(&event.question_id())?.clone();
-        Some(Logged { position, time, event: (event, question) })
-    });
+    let questions: BTreeMap<QuestionId, Question> = questions_by_ids(tx, &ids)
+        .await?
+        .into_iter()
+        .map(|question| (question.id, question))
+        .collect();
+    let said = logged.into_iter().filter_map(
+        |Logged {
+             position,
+             time,
+             event,
+         }| {
+            let question = questions.get(&event.question_id())?.clone();
+            Some(Logged {
+                position,
+                time,
+                event: (event, question),
+            })
+        },
+    );
     Ok((said.collect(), found))
 }
 

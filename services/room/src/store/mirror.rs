@@ -13,14 +13,21 @@ use crate::model::{Assortment, Listing, ListingState, Place, PurchaseMode};
 
 /// Takes the number of the next change, and keeps others from taking one until the commit.
 async fn next(tx: &mut Tx) -> Result<i64, Fault> {
-    let (position,) =
-        sql!(tx, one(i64,), "UPDATE mirror_head SET position = position + 1 WHERE singleton = 1 RETURNING position")?;
+    let (position,) = sql!(
+        tx,
+        one(i64,),
+        "UPDATE mirror_head SET position = position + 1 WHERE singleton = 1 RETURNING position"
+    )?;
     Ok(position)
 }
 
 /// The number of the last change.
 pub async fn mirror_head(tx: &mut Tx) -> Result<i64, Fault> {
-    let (position,) = sql!(tx, one(i64,), "SELECT position FROM mirror_head WHERE singleton = 1")?;
+    let (position,) = sql!(
+        tx,
+        one(i64,),
+        "SELECT position FROM mirror_head WHERE singleton = 1"
+    )?;
     Ok(position)
 }
 
@@ -115,14 +122,21 @@ pub async fn listing_put(tx: &mut Tx, listing: &Listing) -> Result<(), Fault> {
 }
 
 /// One product.
-pub async fn product_by_id(tx: &mut Tx, product: &ProductId) -> Result<Option<MirroredProduct>, Fault> {
+pub async fn product_by_id(
+    tx: &mut Tx,
+    product: &ProductId,
+) -> Result<Option<MirroredProduct>, Fault> {
     let row = sql!(
         tx,
         optional(String, String),
         "SELECT title, brand FROM product WHERE product_id = $1",
         product
     )?;
-    Ok(row.map(|(title, brand)| MirroredProduct { product_id: *product, title, brand }))
+    Ok(row.map(|(title, brand)| MirroredProduct {
+        product_id: *product,
+        title,
+        brand,
+    }))
 }
 
 /// Outlets with their partners; those that are not known are left out.
@@ -137,7 +151,12 @@ pub async fn places_by_outlets(tx: &mut Tx, outlets: &[OutletId]) -> Result<Vec<
         columns: [outlets]
     )?;
     rows.into_iter()
-        .map(|(outlet, partner)| Ok(Place { outlet_id: id(&outlet)?, partner_id: id(&partner)? }))
+        .map(|(outlet, partner)| {
+            Ok(Place {
+                outlet_id: id(&outlet)?,
+                partner_id: id(&partner)?,
+            })
+        })
         .collect()
 }
 
@@ -161,7 +180,10 @@ struct Row {
 impl Row {
     fn into_model(self) -> Result<Listing, Fault> {
         let currency = Currency::parse(&self.currency_code).map_err(Fault::internal)?;
-        let amount = Money { currency, minor_units: self.minor_units };
+        let amount = Money {
+            currency,
+            minor_units: self.minor_units,
+        };
         let discount = self.retailer_discount_basis_points;
         Ok(Listing {
             id: id(&self.listing_id)?,
@@ -173,7 +195,10 @@ impl Row {
             retailer_discount_basis_points: i32::try_from(discount).map_err(Fault::internal)?,
             purchase_mode: word("purchase_mode", &self.purchase_mode, PurchaseMode::named)?,
             state: word("state", &self.state, ListingState::named)?,
-            window: Window { start: time(self.window_start), end: time(self.window_end) },
+            window: Window {
+                start: time(self.window_start),
+                end: time(self.window_end),
+            },
         })
     }
 }
@@ -200,10 +225,17 @@ pub async fn assortment(
         one,
         limit
     )?;
-    let mut found = Assortment { suspended: suspended(tx, room).await?, ..Assortment::default() };
+    let mut found = Assortment {
+        suspended: suspended(tx, room).await?,
+        ..Assortment::default()
+    };
     for row in rows {
         let listing = row.into_model()?;
-        found.listings.entry((listing.product_id, listing.partner_id)).or_default().push(listing);
+        found
+            .listings
+            .entry((listing.product_id, listing.partner_id))
+            .or_default()
+            .push(listing);
     }
     Ok(found)
 }
@@ -241,7 +273,10 @@ pub async fn mirror_changes(tx: &mut Tx, after: i64, limit: i64) -> Result<Vec<C
         limit
     )?;
     let read = |(product, partner): (String, String)| {
-        Ok(Change { product: opt_id(&product)?, partner: opt_id(&partner)? })
+        Ok(Change {
+            product: opt_id(&product)?,
+            partner: opt_id(&partner)?,
+        })
     };
     rows.into_iter().map(read).collect()
 }

@@ -18,16 +18,25 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// The service's tables.
-pub const MIGRATIONS: Migrations = Migrations { postgres: &POSTGRES, sqlite: &SQLITE };
+pub const MIGRATIONS: Migrations = Migrations {
+    postgres: &POSTGRES,
+    sqlite: &SQLITE,
+};
 
 /// An id as a table has it.
 fn id<K: Kind>(text: &str) -> Result<Id<K>, Fault> {
-    Id::parse(text).map_err(|error: IdError| Fault::internal(format!("a table holds `{text}` as an id: {error}")))
+    Id::parse(text).map_err(|error: IdError| {
+        Fault::internal(format!("a table holds `{text}` as an id: {error}"))
+    })
 }
 
 /// An id, or none where a table holds an empty text.
 fn opt_id<K: Kind>(text: &str) -> Result<Option<Id<K>>, Fault> {
-    if text.is_empty() { Ok(None) } else { id(text).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        id(text).map(Some)
+    }
 }
 
 /// A word as a table has it.
@@ -45,5 +54,7 @@ fn expect_one(what: &str, touched: u64) -> Result<(), Fault> {
     if touched == 1 {
         return Ok(());
     }
-    Err(Fault::Conflict(format!("{what}: wrote {touched} rows and not one").into()))
+    Err(Fault::Conflict(
+        format!("{what}: wrote {touched} rows and not one").into(),
+    ))
 }

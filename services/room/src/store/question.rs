@@ -35,7 +35,10 @@ impl Row {
         Ok(Question {
             id: id(&self.question_id)?,
             room_id: id(&self.room_id)?,
-            place: Place { outlet_id: id(&self.outlet_id)?, partner_id: id(&self.partner_id)? },
+            place: Place {
+                outlet_id: id(&self.outlet_id)?,
+                partner_id: id(&self.partner_id)?,
+            },
             shopper_ref: self.shopper_ref,
             text: self.text,
             product_id: opt_id(&self.product_id)?,
@@ -64,7 +67,10 @@ pub async fn question_insert(tx: &mut Tx, question: &Question) -> Result<(), Fau
         question.place.partner_id,
         &question.shopper_ref,
         &question.text,
-        question.product_id.as_ref().map_or("", |product| product.as_str()),
+        question
+            .product_id
+            .as_ref()
+            .map_or("", |product| product.as_str()),
         question.state.word(),
         &question.answer,
         question.ask_time
@@ -140,7 +146,11 @@ pub async fn questions_open(
 }
 
 /// The questions of a room that were answered last, the latest last.
-pub async fn questions_answered(tx: &mut Tx, room: &RoomId, limit: i64) -> Result<Vec<Question>, Fault> {
+pub async fn questions_answered(
+    tx: &mut Tx,
+    room: &RoomId,
+    limit: i64,
+) -> Result<Vec<Question>, Fault> {
     let rows = sql!(
         tx,
         all Row,
@@ -174,7 +184,10 @@ pub struct QuestionQuery {
 macro_rules! questions {
     ($where:literal) => {
         concat!(
-            "SELECT ", columns!(), " FROM question AS q WHERE q.room_id = $1 AND q.question_id > $2", $where,
+            "SELECT ",
+            columns!(),
+            " FROM question AS q WHERE q.room_id = $1 AND q.question_id > $2",
+            $where,
             " ORDER BY q.question_id LIMIT $3"
         )
     };
@@ -186,7 +199,9 @@ pub async fn questions_list(tx: &mut Tx, query: &QuestionQuery) -> Result<Vec<Qu
     let state = query.state.map(QuestionState::word);
     let rows: Result<Vec<Row>, StoreError> = match (&query.partner, state) {
         (None, None) => sql!(tx, all Row, questions!(""), room, after, limit),
-        (None, Some(state)) => sql!(tx, all Row, questions!(" AND q.state = $4"), room, after, limit, state),
+        (None, Some(state)) => {
+            sql!(tx, all Row, questions!(" AND q.state = $4"), room, after, limit, state)
+        }
         (Some(partner), None) => {
             sql!(tx, all Row, questions!(" AND q.partner_id = $4"), room, after, limit, partner)
         }

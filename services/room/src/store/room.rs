@@ -45,7 +45,10 @@ impl Row {
             hosts: Vec::new(),
             places: Vec::new(),
             brands: Vec::new(),
-            schedule: Schedule { start: time(self.schedule_start), end: time(self.schedule_end) },
+            schedule: Schedule {
+                start: time(self.schedule_start),
+                end: time(self.schedule_end),
+            },
             state: word("state", &self.state, RoomState::named)?,
             announced: self.announced,
             state_reason: self.state_reason,
@@ -76,8 +79,19 @@ pub async fn room_insert(tx: &mut Tx, room: &Room, epoch: &str) -> Result<(), Fa
         room.create_time,
         room.version
     )?;
-    sql!(tx, execute, "INSERT INTO room_log (room_id, epoch) VALUES ($1, $2)", room.id, epoch)?;
-    sql!(tx, execute, "INSERT INTO room_counter (room_id) VALUES ($1)", room.id)?;
+    sql!(
+        tx,
+        execute,
+        "INSERT INTO room_log (room_id, epoch) VALUES ($1, $2)",
+        room.id,
+        epoch
+    )?;
+    sql!(
+        tx,
+        execute,
+        "INSERT INTO room_counter (room_id) VALUES ($1)",
+        room.id
+    )?;
     parts_insert(tx, room).await
 }
 
@@ -144,8 +158,14 @@ pub async fn room_by_id(tx: &mut Tx, room: &RoomId) -> Result<Option<Room>, Faul
 
 /// Where one room is in its life, and since when it is on air.
 pub async fn room_state(tx: &mut Tx, room: &RoomId) -> Result<Option<RoomState>, Fault> {
-    let row = sql!(tx, optional(String,), "SELECT state FROM room WHERE room_id = $1", room)?;
-    row.map(|(state,)| word("state", &state, RoomState::named)).transpose()
+    let row = sql!(
+        tx,
+        optional(String,),
+        "SELECT state FROM room WHERE room_id = $1",
+        room
+    )?;
+    row.map(|(state,)| word("state", &state, RoomState::named))
+        .transpose()
 }
 
 /// Which rooms, in the order of creation.
@@ -205,7 +225,10 @@ pub async fn rooms_list(tx: &mut Tx, query: &RoomQuery) -> Result<Vec<Room>, Fau
 /// Puts hosts, places and brands to rooms that were read, and keeps their order.
 async fn with_parts(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Room>, Fault> {
     let ids: Vec<String> = rows.iter().map(|row| row.room_id.clone()).collect();
-    let mut rooms = rows.into_iter().map(Row::into_model).collect::<Result<Vec<_>, _>>()?;
+    let mut rooms = rows
+        .into_iter()
+        .map(Row::into_model)
+        .collect::<Result<Vec<_>, _>>()?;
     if rooms.is_empty() {
         return Ok(rooms);
     }
@@ -235,7 +258,10 @@ async fn with_parts(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Room>, Fault> {
     )?;
     for (room, outlet, partner) in places {
         if let Some(at) = at.get(&room) {
-            rooms[*at].places.push(Place { outlet_id: id(&outlet)?, partner_id: id(&partner)? });
+            rooms[*at].places.push(Place {
+                outlet_id: id(&outlet)?,
+                partner_id: id(&partner)?,
+            });
         }
     }
     let brands = bulk!(

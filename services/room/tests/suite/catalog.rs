@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use contracts::ErrorReason;
 use contracts::catalog::v1::catalog_feed_entry::Content;
-use contracts::catalog::v1::catalog_feed_service_server::{CatalogFeedService, CatalogFeedServiceServer};
+use contracts::catalog::v1::catalog_feed_service_server::{
+    CatalogFeedService, CatalogFeedServiceServer,
+};
 use contracts::catalog::v1::listing_service_server::{ListingService, ListingServiceServer};
 use contracts::catalog::v1::partner_service_server::{PartnerService, PartnerServiceServer};
 use contracts::catalog::v1::product_service_server::{ProductService, ProductServiceServer};
@@ -48,7 +50,10 @@ pub fn listing_id(number: u128) -> ListingId {
 
 impl FakeCatalog {
     pub fn new() -> Self {
-        FakeCatalog { feed: Arc::new(watch::Sender::new(Vec::new())), forgotten: Arc::default() }
+        FakeCatalog {
+            feed: Arc::new(watch::Sender::new(Vec::new())),
+            forgotten: Arc::default(),
+        }
     }
 
     pub fn add_to(&self, routes: &mut tonic::service::RoutesBuilder) {
@@ -68,17 +73,24 @@ impl FakeCatalog {
                 aggregate_id: aggregate_id.into(),
                 ..FeedMeta::default()
             };
-            entries.push(CatalogFeedEntry { meta: Some(meta), content: Some(content) });
+            entries.push(CatalogFeedEntry {
+                meta: Some(meta),
+                content: Some(content),
+            });
         });
     }
 
     /// From now on the feed only tells what comes next.
     pub fn forget(&self) {
-        *self.forgotten.lock().unwrap() = self.feed.borrow().len();
+        *self.forgotten.lock().expect("a whole number") = self.feed.borrow().len();
     }
 
     pub fn partner(&self, number: u128, state: PartnerState) {
-        let partner = Partner { partner_id: partner_id(number).into(), state: state.into(), ..Partner::default() };
+        let partner = Partner {
+            partner_id: partner_id(number).into(),
+            state: state.into(),
+            ..Partner::default()
+        };
         self.say(&partner.partner_id.clone(), Content::Partner(partner));
     }
 
@@ -103,14 +115,20 @@ impl FakeCatalog {
 
     /// A listing of a product to a partner; its price in cents.
     pub fn listing(&self, listing: Listed) {
-        let amount = Money { currency_code: "EUR".into(), minor_units: listing.cents };
+        let amount = Money {
+            currency_code: "EUR".into(),
+            minor_units: listing.cents,
+        };
         let message = Listing {
             listing_id: listing_id(listing.number).into(),
             partner_id: partner_id(listing.partner).into(),
             variant_id: VariantId::from_uuid(listing.product).into(),
             product_id: product_id(listing.product).into(),
             terms: Some(ListingTerms {
-                price: Some(Price { amount: Some(amount), per_quantity: 1 }),
+                price: Some(Price {
+                    amount: Some(amount),
+                    per_quantity: 1,
+                }),
                 retailer_discount_basis_points: 250,
                 sale_window: Some(Window {
                     start_time: listing.from.map(Micros::to_proto),
@@ -120,7 +138,10 @@ impl FakeCatalog {
             }),
             state: listing.state.into(),
             variant: Some(Variant {
-                options: vec![VariantOption { name: "Size".into(), value: "Large".into() }],
+                options: vec![VariantOption {
+                    name: "Size".into(),
+                    value: "Large".into(),
+                }],
                 ..Variant::default()
             }),
             ..Listing::default()
@@ -131,15 +152,26 @@ impl FakeCatalog {
     /// The last word on everything of one kind.
     fn last<T>(&self, pick: impl Fn(&Content) -> Option<(String, T)>) -> Vec<T> {
         let mut last = std::collections::BTreeMap::new();
-        last.extend(self.feed.borrow().iter().filter_map(|entry| pick(entry.content.as_ref()?)));
+        last.extend(
+            self.feed
+                .borrow()
+                .iter()
+                .filter_map(|entry| pick(entry.content.as_ref()?)),
+        );
         last.into_values().collect()
     }
 
     fn after(&self, cursor: &str) -> Result<usize, Status> {
-        let after = if cursor.is_empty() { 0 } else { cursor.parse().map_err(|_| Status::internal("cursor"))? };
-        if after < *self.forgotten.lock().unwrap() {
+        let after = if cursor.is_empty() {
+            0
+        } else {
+            cursor.parse().map_err(|_| Status::internal("cursor"))?
+        };
+        if after < *self.forgotten.lock().expect("a whole number") {
             let head = self.feed.borrow().len();
-            return Err(Refusal::new(ErrorReason::CursorExpired, "Too old.").with("head_cursor", head).into());
+            return Err(Refusal::new(ErrorReason::CursorExpired, "Too old.")
+                .with("head_cursor", head)
+                .into());
         }
         Ok(after)
     }
@@ -160,7 +192,15 @@ pub struct Listed {
 impl Listed {
     /// On sale for ever.
     pub fn live(number: u128, partner: u128, product: u128, cents: i64) -> Self {
-        Listed { number, partner, product, cents, state: ListingState::Live, from: None, until: None }
+        Listed {
+            number,
+            partner,
+            product,
+            cents,
+            state: ListingState::Live,
+            from: None,
+            until: None,
+        }
     }
 }
 
@@ -254,26 +294,51 @@ impl ListingService for FakeCatalog {
 impl CatalogFeedService for FakeCatalog {
     type WatchCatalogFeedStream = BoxStream<'static, Result<WatchCatalogFeedResponse, Status>>;
 
-    async fn list_catalog_feed(&self, request: Request<ListCatalogFeedRequest>) -> Answer<ListCatalogFeedResponse> {
+    async fn list_catalog_feed(
+        &self,
+        request: Request<ListCatalogFeedRequest>,
+    ) -> Answer<ListCatalogFeedResponse> {
         let asked = request.into_inner();
         let after = self.after(&asked.cursor)?;
-        let entries: Vec<_> = self.feed.borrow().iter().skip(after).take(asked.page_size as usize).cloned().collect();
+        let entries: Vec<_> = self
+            .feed
+            .borrow()
+            .iter()
+            .skip(after)
+            .take(asked.page_size as usize)
+            .cloned()
+            .collect();
         let next_cursor = (after + entries.len()).to_string();
-        Ok(ListCatalogFeedResponse { entries, next_cursor }.into())
+        Ok(ListCatalogFeedResponse {
+            entries,
+            next_cursor,
+        }
+        .into())
     }
 
-    async fn watch_catalog_feed(&self, request: Request<WatchCatalogFeedRequest>) -> Answer<Self::WatchCatalogFeedStream> {
+    async fn watch_catalog_feed(
+        &self,
+        request: Request<WatchCatalogFeedRequest>,
+    ) -> Answer<Self::WatchCatalogFeedStream> {
         let after = self.after(&request.into_inner().cursor)?;
-        let pages = futures::stream::unfold((self.feed.subscribe(), after), |(mut feed, after)| async move {
-            loop {
-                let entries: Vec<_> = feed.borrow_and_update().iter().skip(after).cloned().collect();
-                if !entries.is_empty() {
-                    let next = after + entries.len();
-                    return Some((Ok(WatchCatalogFeedResponse { entries }), (feed, next)));
+        let pages = futures::stream::unfold(
+            (self.feed.subscribe(), after),
+            |(mut feed, after)| async move {
+                loop {
+                    let entries: Vec<_> = feed
+                        .borrow_and_update()
+                        .iter()
+                        .skip(after)
+                        .cloned()
+                        .collect();
+                    if !entries.is_empty() {
+                        let next = after + entries.len();
+                        return Some((Ok(WatchCatalogFeedResponse { entries }), (feed, next)));
+                    }
+                    feed.changed().await.ok()?;
                 }
-                feed.changed().await.ok()?;
-            }
-        });
+            },
+        );
         Ok(pages.boxed().into())
     }
 }

@@ -1,6 +1,7 @@
 //! The service behind its layers, people with tokens, and short ways to make things.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use contracts::room::v1::showcase_service_client::ShowcaseServiceClient;
 use contracts::room::v1::*;
 use kit::auth::{AuthConfig, Claims, ServiceTokens, SigningKey, TokenSigner, TokenVerifier};
 use kit::caller::Caller;
-use kit::clock::Clock;
+use kit::clock::{Clock, ManualClock};
 use kit::errors::{ErrorReason, Fault, Refusal};
 use kit::layers::{LayerDeps, LayersConfig, Rate, RateLimitConfig, layered};
 use kit::lifecycle::{DrainConfig, Lifecycle};
@@ -41,7 +42,13 @@ pub fn setup() -> Setup {
 
 /// Rhythms that do not keep a test waiting.
 pub fn brisk() -> Config {
-    Config { counter_tick_ms: 5, tail_poll_ms: 5, tail_gather_ms: 0, flush_interval_ms: 5, ..Config::default() }
+    Config {
+        counter_tick_ms: 5,
+        tail_poll_ms: 5,
+        tail_gather_ms: 0,
+        flush_interval_ms: 5,
+        ..Config::default()
+    }
 }
 
 /// Adds a bearer token.
@@ -72,7 +79,12 @@ pub struct Hand {
 /// Makes a call as somebody: `call!(hand.rooms.get_room(request))`. Answers a Result.
 macro_rules! call {
     ($hand:ident.$service:ident.$method:ident($request:expr)) => {
-        $hand.$service.clone().$method($request).await.map(tonic::Response::into_inner)
+        $hand
+            .$service
+            .clone()
+            .$method($request)
+            .await
+            .map(tonic::Response::into_inner)
     };
 }
 pub(crate) use call;
@@ -88,7 +100,10 @@ pub fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> Refusal {
     let status = answer.expect_err("a refusal");
     match Fault::from_status(&status) {
         Fault::Refused(refusal) => refusal,
-        Fault::Busy { message, retry_after } => {
+        Fault::Busy {
+            message,
+            retry_after,
+        } => {
             // The wire says more than the fault keeps.
             let reason = match status.code() {
                 tonic::Code::ResourceExhausted => ErrorReason::RateLimited,
@@ -107,7 +122,11 @@ pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> ErrorReason {
 
 /// The fields that a call was refused for.
 pub fn fields<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<String> {
-    refusal(answer).violations.into_iter().map(|violation| violation.field).collect()
+    refusal(answer)
+        .violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }
 
 /// Looks again and again until it holds.
@@ -116,7 +135,10 @@ where
     F: FnMut() -> R,
     R: Future<Output = bool>,
 {
-    assert!(testkit::eventually_async(BOUND, holds).await, "never happened: {what}");
+    assert!(
+        testkit::eventually_async(BOUND, holds).await,
+        "never happened: {what}"
+    );
 }
 
 /// The service, served inside this process.
@@ -126,6 +148,7 @@ pub struct Server {
     pub wire: Wire,
     pub db: store::Db,
     signer: TokenSigner,
+    clock: Arc<ManualClock>,
     now: kit::clock::Micros,
 }
 
@@ -143,17 +166,29 @@ impl Server {
     }
 
     /// On a handle of its own and a catalogue that is there already.
-    pub async fn start_on(t: &TestDb, db: store::Db, config: Config, catalog: FakeCatalog) -> Server {
+    pub async fn start_on(
+        t: &TestDb,
+        db: store::Db,
+        config: Config,
+        catalog: FakeCatalog,
+    ) -> Server {
         let auth = AuthConfig::default();
         let life = Lifecycle::new();
         let key = SigningKey::from_seed(&[7; 32]);
         let signer = TokenSigner::new(key, &auth, t.clock.clone(), t.ids.clone());
-        let issuer =
-            signer.issuer(&[Audience::Partner, Audience::Retailer, Audience::Viewer, Audience::Service]);
+        let issuer = signer.issuer(&[
+            Audience::Partner,
+            Audience::Retailer,
+            Audience::Viewer,
+            Audience::Service,
+        ]);
         let layers = LayerDeps {
             verifier: TokenVerifier::new(&auth, vec![issuer], t.clock.clone()),
             policies: Policies::load().expect("complete policies"),
-            config: LayersConfig { rate_limit: no_limits(), ..LayersConfig::default() },
+            config: LayersConfig {
+                rate_limit: no_limits(),
+                ..LayersConfig::default()
+            },
             clock: t.clock.clone(),
             ids: t.ids.clone(),
             metrics: Metrics::global(),
@@ -161,7 +196,12 @@ impl Server {
         };
         let mut routes = tonic::service::Routes::builder();
         catalog.add_to(&mut routes);
-        let tokens = ServiceTokens::new(signer.clone(), "room", &["feed.read", "catalog.read"], &auth);
+        let tokens = ServiceTokens::new(
+            signer.clone(),
+            "room",
+            &["feed.read", "catalog.read"],
+            &auth,
+        );
         let deps = Deps {
             db: db.clone(),
             clock: t.clock.clone(),
@@ -170,14 +210,24 @@ impl Server {
             catalog: Wire::local(layered(routes.routes(), &layers)).authorized(tokens),
             signer: signer.clone(),
         };
-        let mut parts = room::assemble(config, deps).await.expect("it can be put together");
+        let mut parts = room::assemble(config, deps)
+            .await
+            .expect("it can be put together");
         life.adopt(&mut parts);
         let readiness = life.readiness().await;
         assert!(readiness.is_ready(), "{readiness}");
         let mut routes = tonic::service::Routes::builder();
         (parts.routes)(&mut routes);
         let wire = Wire::local(layered(routes.routes(), &layers));
-        Server { life, catalog, wire, db, signer, now: t.clock.now() }
+        Server {
+            life,
+            catalog,
+            wire,
+            db,
+            signer,
+            clock: t.clock.clone(),
+            now: t.clock.now(),
+        }
     }
 
     fn furnish(&self) {
@@ -189,7 +239,8 @@ impl Server {
             self.catalog.outlet(outlet, partner);
         }
         for product in 1..=4 {
-            self.catalog.product(product, &format!("Product {product}"), "Acme");
+            self.catalog
+                .product(product, &format!("Product {product}"), "Acme");
         }
     }
 
@@ -200,7 +251,10 @@ impl Server {
         let number = 1_000_000 + u128::from(NEXT.fetch_add(1, Ordering::SeqCst));
         self.catalog.outlet(number, 9);
         until("the catalogue is applied", || async {
-            let known = self.db.read(&Caller::system("test"), OutletIsKnown(outlet_id(number))).await;
+            let known = self
+                .db
+                .read(&Caller::system("test"), OutletIsKnown(outlet_id(number)))
+                .await;
             known.expect("an answer")
         })
         .await;
@@ -250,12 +304,28 @@ impl Server {
         self.bearer(&answer.token)
     }
 
+    /// Lets a moment pass, so that what is made after it has a larger id.
+    fn moment(&self) {
+        self.clock.advance(Duration::from_micros(1));
+    }
+
     /// A host, perhaps approved.
     pub async fn host(&self, approved: bool) -> String {
         let ops = self.ops();
-        let host = Host { display_name: "Ana".into(), ..Host::default() };
-        let request = RegisterHostRequest { request_id: key(), host: Some(host) };
-        let host_id = call!(ops.hosts.register_host(request)).expect("a host").host.expect("the host").host_id;
+        self.moment();
+        let host = Host {
+            display_name: "Ana".into(),
+            ..Host::default()
+        };
+        let request = RegisterHostRequest {
+            request_id: key(),
+            host: Some(host),
+        };
+        let host_id = call!(ops.hosts.register_host(request))
+            .expect("a host")
+            .host
+            .expect("the host")
+            .host_id;
         if approved {
             self.decide(&host_id, HostState::Approved).await;
         }
@@ -279,7 +349,10 @@ impl Server {
         Room {
             title: "Evening".into(),
             host_ids: vec![host_id.into()],
-            outlet_ids: outlets.iter().map(|outlet| outlet_id(*outlet).into()).collect(),
+            outlet_ids: outlets
+                .iter()
+                .map(|outlet| outlet_id(*outlet).into())
+                .collect(),
             ..Room::default()
         }
     }
@@ -287,25 +360,45 @@ impl Server {
     /// A room in DRAFT.
     pub async fn room(&self, outlets: &[u128]) -> String {
         let (ops, host) = (self.ops(), self.host(true).await);
-        let request = CreateRoomRequest { request_id: key(), room: Some(self.draft(&host, outlets)) };
-        call!(ops.rooms.create_room(request)).expect("a room").room.expect("the room").room_id
+        self.moment();
+        let request = CreateRoomRequest {
+            request_id: key(),
+            room: Some(self.draft(&host, outlets)),
+        };
+        call!(ops.rooms.create_room(request))
+            .expect("a room")
+            .room
+            .expect("the room")
+            .room_id
     }
 
     pub fn hours(&self, from: i64, to: i64) -> Option<Window> {
         let at = |hours: i64| kit::clock::Micros(self.now.0 + hours * 3_600_000_000).to_proto();
-        Some(Window { start_time: Some(at(from)), end_time: Some(at(to)) })
+        Some(Window {
+            start_time: Some(at(from)),
+            end_time: Some(at(to)),
+        })
     }
 
     pub async fn schedule(&self, room_id: &str) -> Result<ScheduleRoomResponse, Status> {
         let ops = self.ops();
         let schedule = self.hours(1, 3);
-        let request = ScheduleRoomRequest { request_id: key(), room_id: room_id.into(), schedule, etag: String::new() };
+        let request = ScheduleRoomRequest {
+            request_id: key(),
+            room_id: room_id.into(),
+            schedule,
+            etag: String::new(),
+        };
         call!(ops.rooms.schedule_room(request))
     }
 
     pub async fn go_live(&self, room_id: &str) -> Result<GoLiveResponse, Status> {
         let ops = self.ops();
-        let request = GoLiveRequest { request_id: key(), room_id: room_id.into(), etag: String::new() };
+        let request = GoLiveRequest {
+            request_id: key(),
+            room_id: room_id.into(),
+            etag: String::new(),
+        };
         call!(ops.rooms.go_live(request))
     }
 
@@ -322,7 +415,11 @@ impl Server {
 
     pub async fn resume(&self, room_id: &str) -> Result<ResumeRoomResponse, Status> {
         let ops = self.ops();
-        let request = ResumeRoomRequest { request_id: key(), room_id: room_id.into(), etag: String::new() };
+        let request = ResumeRoomRequest {
+            request_id: key(),
+            room_id: room_id.into(),
+            etag: String::new(),
+        };
         call!(ops.rooms.resume_room(request))
     }
 
@@ -347,8 +444,13 @@ impl Server {
 
     pub async fn get_room(&self, room_id: &str) -> Room {
         let ops = self.ops();
-        let request = GetRoomRequest { room_id: room_id.into() };
-        call!(ops.rooms.get_room(request)).expect("the room").room.expect("the room")
+        let request = GetRoomRequest {
+            room_id: room_id.into(),
+        };
+        call!(ops.rooms.get_room(request))
+            .expect("the room")
+            .room
+            .expect("the room")
     }
 
     pub async fn counters(&self, room_id: &str) -> RoomCounters {
@@ -359,45 +461,79 @@ impl Server {
         let ops = self.ops();
         let rank = i32::try_from(product).expect("a small number");
         let product_id = product_id(product).into();
-        let request = AddItemRequest { request_id: key(), room_id: room_id.into(), product_id, rank };
+        let request = AddItemRequest {
+            request_id: key(),
+            room_id: room_id.into(),
+            product_id,
+            rank,
+        };
         call!(ops.showcase.add_item(request))
     }
 
     pub async fn add(&self, room_id: &str, product: u128) -> String {
-        self.try_add(room_id, product).await.expect("an item").item.expect("the item").showcase_item_id
+        self.try_add(room_id, product)
+            .await
+            .expect("an item")
+            .item
+            .expect("the item")
+            .showcase_item_id
     }
 
     pub async fn pin(&self, item_id: &str, pin: bool) -> ShowcaseItem {
         let ops = self.ops();
         let (request_id, showcase_item_id) = (key(), item_id.to_owned());
         let item = match pin {
-            true => call!(ops.showcase.pin_item(PinItemRequest { request_id, showcase_item_id })).map(|a| a.item),
-            false => call!(ops.showcase.unpin_item(UnpinItemRequest { request_id, showcase_item_id })).map(|a| a.item),
+            true => call!(ops.showcase.pin_item(PinItemRequest {
+                request_id,
+                showcase_item_id
+            }))
+            .map(|a| a.item),
+            false => call!(ops.showcase.unpin_item(UnpinItemRequest {
+                request_id,
+                showcase_item_id
+            }))
+            .map(|a| a.item),
         };
         item.expect("done").expect("the item")
     }
 
     pub async fn remove(&self, item_id: &str) -> Result<RemoveItemResponse, Status> {
         let ops = self.ops();
-        call!(ops.showcase.remove_item(RemoveItemRequest { request_id: key(), showcase_item_id: item_id.into() }))
+        call!(ops.showcase.remove_item(RemoveItemRequest {
+            request_id: key(),
+            showcase_item_id: item_id.into()
+        }))
     }
 
     pub async fn explain(&self, item_id: &str) -> Result<StartExplainingResponse, Status> {
         let ops = self.ops();
-        let request = StartExplainingRequest { request_id: key(), showcase_item_id: item_id.into() };
+        let request = StartExplainingRequest {
+            request_id: key(),
+            showcase_item_id: item_id.into(),
+        };
         call!(ops.showcase.start_explaining(request))
     }
 
     pub async fn stop_explaining(&self, item_id: &str) -> Result<StopExplainingResponse, Status> {
         let ops = self.ops();
-        let request = StopExplainingRequest { request_id: key(), showcase_item_id: item_id.into() };
+        let request = StopExplainingRequest {
+            request_id: key(),
+            showcase_item_id: item_id.into(),
+        };
         call!(ops.showcase.stop_explaining(request))
     }
 
-    pub async fn items(&self, room_id: &str, hand: &Hand, outlet: Option<u128>) -> Result<Vec<ShowcaseItem>, Status> {
+    pub async fn items(
+        &self,
+        room_id: &str,
+        hand: &Hand,
+        outlet: Option<u128>,
+    ) -> Result<Vec<ShowcaseItem>, Status> {
         let request = ListItemsRequest {
             room_id: room_id.into(),
-            outlet_id: outlet.map(|outlet| outlet_id(outlet).into()).unwrap_or_default(),
+            outlet_id: outlet
+                .map(|outlet| outlet_id(outlet).into())
+                .unwrap_or_default(),
             ..ListItemsRequest::default()
         };
         call!(hand.showcase.list_items(request)).map(|answer| answer.items)
@@ -410,7 +546,8 @@ impl Server {
             question_id: question_id.into(),
             answer: answer.into(),
         };
-        call!(ops.audience.answer_question(request)).map(|answer| answer.question.expect("the question"))
+        call!(ops.audience.answer_question(request))
+            .map(|answer| answer.question.expect("the question"))
     }
 }
 
@@ -424,22 +561,41 @@ impl Operation for OutletIsKnown {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
-        Ok(!room::store::mirror::places_by_outlets(tx, &[self.0]).await?.is_empty())
+        Ok(!room::store::mirror::places_by_outlets(tx, &[self.0])
+            .await?
+            .is_empty())
     }
 }
 
 fn no_limits() -> RateLimitConfig {
-    let free = Rate { per_second: 0, burst: 0 };
-    RateLimitConfig { partner: free, viewer: free, retailer: free, ..RateLimitConfig::default() }
+    let free = Rate {
+        per_second: 0,
+        burst: 0,
+    };
+    RateLimitConfig {
+        partner: free,
+        viewer: free,
+        retailer: free,
+        ..RateLimitConfig::default()
+    }
 }
 
 pub async fn ask(viewer: &Hand, text: &str) -> Result<Question, Status> {
-    let request = AskQuestionRequest { request_id: key(), text: text.into(), product_id: String::new() };
-    call!(viewer.audience.ask_question(request)).map(|answer| answer.question.expect("the question"))
+    let request = AskQuestionRequest {
+        request_id: key(),
+        text: text.into(),
+        product_id: String::new(),
+    };
+    call!(viewer.audience.ask_question(request))
+        .map(|answer| answer.question.expect("the question"))
 }
 
 pub async fn like(viewer: &Hand, count: i32) -> Result<i64, Status> {
-    call!(viewer.audience.like_room(LikeRoomRequest { request_id: key(), count })).map(|answer| answer.likes)
+    call!(viewer.audience.like_room(LikeRoomRequest {
+        request_id: key(),
+        count
+    }))
+    .map(|answer| answer.likes)
 }
 
 /// A room that nobody made.
@@ -473,13 +629,25 @@ pub enum Went {
 
 impl Watch {
     /// Begins to watch and reads the first frame.
-    pub async fn begin(hand: &Hand, room_id: &str, outlet: Option<u128>, cursor: &str) -> Result<Watch, Status> {
+    pub async fn begin(
+        hand: &Hand,
+        room_id: &str,
+        outlet: Option<u128>,
+        cursor: &str,
+    ) -> Result<Watch, Status> {
         let request = WatchRoomRequest {
             room_id: room_id.into(),
             cursor: cursor.into(),
-            outlet_id: outlet.map(|outlet| outlet_id(outlet).into()).unwrap_or_default(),
+            outlet_id: outlet
+                .map(|outlet| outlet_id(outlet).into())
+                .unwrap_or_default(),
         };
-        let stream = hand.audience.clone().watch_room(request).await?.into_inner();
+        let stream = hand
+            .audience
+            .clone()
+            .watch_room(request)
+            .await?
+            .into_inner();
         let mut watch = Watch {
             stream,
             cursor: String::new(),
@@ -496,7 +664,9 @@ impl Watch {
 
     /// The next frame.
     pub async fn next(&mut self) -> Went {
-        let frame = tokio::time::timeout(BOUND, self.stream.message()).await.expect("a frame within the bound");
+        let frame = tokio::time::timeout(BOUND, self.stream.message())
+            .await
+            .expect("a frame within the bound");
         match frame {
             Err(status) => Went::Broke(status),
             Ok(None) => Went::Over,
@@ -505,7 +675,11 @@ impl Watch {
                 if self.cursor.is_empty() {
                     self.first = frame.clone();
                 } else {
-                    assert_eq!(frame.resume_outcome(), ResumeOutcome::Unspecified, "only the first frame says how");
+                    assert_eq!(
+                        frame.resume_outcome(),
+                        ResumeOutcome::Unspecified,
+                        "only the first frame says how"
+                    );
                     assert_eq!(frame.snapshot, None);
                 }
                 self.cursor = frame.cursor;
@@ -529,7 +703,7 @@ impl Watch {
     }
 
     /// Reads to the end.
-    pub async fn to_the_end(&mut self) -> Went {
+    pub async fn read_to_end(&mut self) -> Went {
         loop {
             match self.next().await {
                 Went::On => {}
@@ -548,8 +722,13 @@ impl Watch {
 
     /// What happened, of one class.
     pub fn of(&self, class: DeliveryClass) -> Vec<Content> {
-        let of_class = self.events.iter().filter(|event| event.delivery_class() == class);
-        of_class.map(|event| event.content.clone().expect("content")).collect()
+        let of_class = self
+            .events
+            .iter()
+            .filter(|event| event.delivery_class() == class);
+        of_class
+            .map(|event| event.content.clone().expect("content"))
+            .collect()
     }
 
     pub fn ledger(&self) -> Vec<Content> {
@@ -587,7 +766,12 @@ pub fn in_short(content: &Content) -> String {
         Content::StateChanged(changed) => changed.state().as_str_name().replace("ROOM_STATE_", ""),
         Content::ItemChanged(item) => {
             let mark = |on: bool, word: &str| if on { word.to_owned() } else { String::new() };
-            format!("{}{}{}", item.rank, mark(item.pinned, " pinned"), mark(item.explaining, " explained"))
+            format!(
+                "{}{}{}",
+                item.rank,
+                mark(item.pinned, " pinned"),
+                mark(item.explaining, " explained")
+            )
         }
         Content::ItemRemoved(_) => "removed".into(),
         other => panic!("not of the LEDGER: {other:?}"),

@@ -59,7 +59,7 @@ on_both_engines! {
         server.pause(&room).await.expect("paused");
         assert_eq!(reason(server.explain(&one).await), ErrorReason::WrongState, "a break");
         server.end(&room).await.expect("ended");
-        watch.to_the_end().await;
+        watch.read_to_end().await;
         assert_eq!(watch.story(), ["1 explained", "1", "2 explained", "2", "2 explained", "PAUSED", "2", "ENDED"]);
         server.stop_explaining(&two).await.expect("nothing is explained in a room that is over");
         server.stop().await;
@@ -82,7 +82,7 @@ on_both_engines! {
         let by_force = t.execute(Explained { item_id: idle.showcase_item_id.clone() }).await.expect("an answer");
         assert!(!by_force, "the table holds at most one");
         server.end(&room).await.expect("ended");
-        watch.to_the_end().await;
+        watch.read_to_end().await;
         let mut explained = None;
         for event in watch.ledger() {
             let Content::ItemChanged(item) = event else { continue };

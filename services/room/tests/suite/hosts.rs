@@ -7,7 +7,10 @@ use testkit::{TestDb, on_both_engines};
 use crate::common::{Server, call, fields, key, reason, refusal, setup};
 
 fn named(name: &str) -> Option<Host> {
-    Some(Host { display_name: name.into(), ..Host::default() })
+    Some(Host {
+        display_name: name.into(),
+        ..Host::default()
+    })
 }
 
 on_both_engines! {

@@ -29,7 +29,9 @@ impl Operation for Stored {
 }
 
 async fn stored(t: &TestDb, room: &str) -> (i64, i64) {
-    t.read(Stored(room.parse().expect("an id"))).await.expect("counters")
+    t.read(Stored(room.parse().expect("an id")))
+        .await
+        .expect("counters")
 }
 
 on_both_engines! {
@@ -42,6 +44,7 @@ on_both_engines! {
         for n in 0..8 {
             viewers.push(server.viewer(&room, if n % 2 == 0 { 11 } else { 21 }, &format!("s-{}", n / 2)).await);
         }
+        let _watch = Watch::begin(&viewers[0], &room, None, "").await.expect("a watch");
         // Each of 320 likes is sent twice, at the same time; somebody reads the total all the while.
         let requests: Vec<LikeRoomRequest> = (0..40).map(|n| LikeRoomRequest { request_id: key(), count: n + 1 }).collect();
         let calls = viewers.iter().flat_map(|viewer| requests.iter().map(move |request| (viewer, request)));

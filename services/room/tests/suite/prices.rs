@@ -13,15 +13,24 @@ use crate::common::{Server, Watch, brisk, setup, until};
 
 /// What STATE said last of the item of this rank: price and whether it can be bought, per offer.
 fn offers(watch: &Watch, rank: i32) -> Option<Vec<(i64, bool)>> {
-    let of_rank = watch.of(DeliveryClass::State).into_iter().filter_map(|content| match content {
-        Content::ItemOffers(item) if item.rank == rank => Some(item),
-        _ => None,
-    });
+    let mut of_rank = watch
+        .of(DeliveryClass::State)
+        .into_iter()
+        .filter_map(|content| match content {
+            Content::ItemOffers(item) if item.rank == rank => Some(item),
+            _ => None,
+        });
     let offer = |offer: &ShowcaseOffer| {
-        let amount = offer.price.as_ref().and_then(|price| price.amount.clone()).expect("a price");
+        let amount = offer
+            .price
+            .as_ref()
+            .and_then(|price| price.amount.clone())
+            .expect("a price");
         (amount.minor_units, offer.on_sale)
     };
-    of_rank.last().map(|item| item.offers.iter().map(offer).collect())
+    of_rank
+        .next_back()
+        .map(|item| item.offers.iter().map(offer).collect())
 }
 
 on_both_engines! {

@@ -12,6 +12,8 @@ use testkit::{TestDb, on_both_engines};
 use crate::catalog::{outlet_id, product_id};
 use crate::common::{Hand, Server, Watch, ask, brisk, call, fields, key, reason, setup};
 
+type Blob = (Vec<u8>,);
+
 /// Everything that is kept outside of the table of questions, as one long text.
 struct EverythingElse;
 
@@ -25,14 +27,18 @@ impl Operation for EverythingElse {
     async fn run(&self, tx: &mut Tx) -> Result<String, Fault> {
         let mut all = String::new();
         let blobs = [
-            sql!(tx, all(Vec<u8>,), "SELECT payload FROM room_event")?,
-            sql!(tx, all(Vec<u8>,), "SELECT payload FROM feed")?,
-            sql!(tx, all(Vec<u8>,), "SELECT response FROM idempotency")?,
+            sql!(tx, all Blob, "SELECT payload FROM room_event")?,
+            sql!(tx, all Blob, "SELECT payload FROM feed")?,
+            sql!(tx, all Blob, "SELECT response FROM idempotency")?,
         ];
         for (blob,) in blobs.iter().flatten() {
             all.push_str(&String::from_utf8_lossy(blob));
         }
-        let rows = sql!(tx, all(String, String, String, String), "SELECT who, action, resource_id, outcome FROM audit")?;
+        let rows = sql!(
+            tx,
+            all(String, String, String, String),
+            "SELECT who, action, resource_id, outcome FROM audit"
+        )?;
         for (who, action, resource_id, outcome) in rows {
             all.extend([who, action, resource_id, outcome]);
         }
@@ -41,8 +47,14 @@ impl Operation for EverythingElse {
 }
 
 async fn listed(hand: &Hand, room: &str, state: QuestionState) -> Vec<Question> {
-    let request = ListQuestionsRequest { room_id: room.into(), state: state.into(), ..Default::default() };
-    call!(hand.audience.list_questions(request)).expect("questions").questions
+    let request = ListQuestionsRequest {
+        room_id: room.into(),
+        state: state.into(),
+        ..Default::default()
+    };
+    call!(hand.audience.list_questions(request))
+        .expect("questions")
+        .questions
 }
 
 fn chat(watch: &Watch) -> Vec<Question> {
@@ -50,7 +62,11 @@ fn chat(watch: &Watch) -> Vec<Question> {
         Content::QuestionAsked(question) | Content::QuestionAnswered(question) => question,
         other => panic!("no talk: {other:?}"),
     };
-    watch.of(DeliveryClass::Chat).into_iter().map(question).collect()
+    watch
+        .of(DeliveryClass::Chat)
+        .into_iter()
+        .map(question)
+        .collect()
 }
 
 on_both_engines! {

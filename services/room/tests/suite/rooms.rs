@@ -12,7 +12,10 @@ use crate::common::{Server, call, fields, key, reason, refusal, setup, unknown_r
 
 async fn create(server: &Server, room: Room) -> Result<Room, tonic::Status> {
     let ops = server.ops();
-    let request = CreateRoomRequest { request_id: key(), room: Some(room) };
+    let request = CreateRoomRequest {
+        request_id: key(),
+        room: Some(room),
+    };
     call!(ops.rooms.create_room(request)).map(|answer| answer.room.expect("the room"))
 }
 

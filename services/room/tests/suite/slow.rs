@@ -14,8 +14,18 @@ use crate::watch::draining;
 /// The last price of the only item that was shown as STATE.
 fn price(watch: &Watch) -> Option<i64> {
     let last = watch.of(DeliveryClass::State).pop()?;
-    let Content::ItemOffers(item) = last else { panic!("offers") };
-    Some(item.offers.first()?.price.as_ref()?.amount.as_ref()?.minor_units)
+    let Content::ItemOffers(item) = last else {
+        panic!("offers")
+    };
+    Some(
+        item.offers
+            .first()?
+            .price
+            .as_ref()?
+            .amount
+            .as_ref()?
+            .minor_units,
+    )
 }
 
 on_both_engines! {
@@ -35,8 +45,8 @@ on_both_engines! {
         for n in 0..10 {
             let viewer = server.viewer(&room, 11, &format!("s-{n}")).await;
             ask(&viewer, &format!("{n}?")).await.expect("asked");
+            fast.until("the question", |watch| watch.talk().len() == n + 1).await;
         }
-        fast.until("all questions", |watch| watch.talk().len() == 10).await;
         slow.until("the last question", |watch| watch.talk().last().is_some_and(|last| last == "? 9?")).await;
         assert_eq!((price(&slow), slow.of(DeliveryClass::State).len()), (Some(20), 1), "only the last one");
         assert_eq!(slow.talk(), ["? 6?", "? 7?", "? 8?", "? 9?"], "in order");
@@ -64,7 +74,7 @@ on_both_engines! {
             server.catalog.listing(Listed::live(101, 1, 1, turn + 1));
             fast.until("both", |watch| watch.ledger().len() == turn as usize + 2 && price(watch) == Some(turn + 1)).await;
         }
-        let Went::Broke(status) = slow.to_the_end().await else { panic!("cut off") };
+        let Went::Broke(status) = slow.read_to_end().await else { panic!("cut off") };
         assert_eq!(draining(&status).as_deref(), Some(slow.cursor.as_str()));
         let mut again = Watch::begin(&viewer, &room, None, &slow.cursor).await.expect("a watch");
         assert_eq!(again.outcome(), ResumeOutcome::Resumed);
@@ -98,7 +108,7 @@ on_both_engines! {
             }
         }
         assert!(cut, "it no longer counts as watching");
-        let Went::Broke(status) = deaf.to_the_end().await else { panic!("cut off") };
+        let Went::Broke(status) = deaf.read_to_end().await else { panic!("cut off") };
         assert_eq!(draining(&status).as_deref(), Some(deaf.cursor.as_str()));
         server.stop().await;
     }
@@ -137,8 +147,8 @@ on_both_engines! {
         for n in 0..6 {
             let viewer = server.viewer(&room, 11, &format!("s-{n}")).await;
             ask(&viewer, &format!("{n}?")).await.expect("asked");
+            fast.until("the question", |watch| watch.talk().len() == n + 2).await;
         }
-        fast.until("all", |watch| watch.talk().len() == 7).await;
         slow.until("the last", |watch| watch.talk().last().is_some_and(|last| last == "? 5?")).await;
         assert_eq!(slow.talk(), ["? Mine?", "? 4?", "? 5?"]);
         assert_eq!(slow.dropped.get(&DeliveryClass::Chat), Some(&4));

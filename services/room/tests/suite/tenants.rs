@@ -10,18 +10,28 @@ use crate::common::{Hand, Server, Watch, ask, call, fields, reason, setup, unkno
 
 /// The whole answer, but for the id of the request.
 fn bytes(status: &Status) -> (tonic::Code, String, Vec<u8>) {
-    (status.code(), status.message().to_owned(), status.details().to_vec())
+    (
+        status.code(),
+        status.message().to_owned(),
+        status.details().to_vec(),
+    )
 }
 
 async fn get(hand: &Hand, room_id: &str) -> Result<Room, Status> {
-    let request = GetRoomRequest { room_id: room_id.into() };
+    let request = GetRoomRequest {
+        room_id: room_id.into(),
+    };
     call!(hand.rooms.get_room(request)).map(|answer| answer.room.expect("the room"))
 }
 
 async fn list(hand: &Hand, state: RoomState) -> Vec<String> {
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = ListRoomsRequest { state: state.into(), page_size: 2, page_token };
+        let request = ListRoomsRequest {
+            state: state.into(),
+            page_size: 2,
+            page_token,
+        };
         let page = call!(hand.rooms.list_rooms(request)).expect("a page");
         found.extend(page.rooms.into_iter().map(|room| room.room_id));
         page_token = page.next_page_token;
@@ -42,14 +52,30 @@ async fn token(hand: &Hand, room_id: &str, outlet: u128, shopper: &str) -> Resul
 
 /// Everything that a partner can ask about a room.
 async fn all_answers(hand: &Hand, room_id: &str, outlet: u128) -> Vec<Status> {
-    let items = ListItemsRequest { room_id: room_id.into(), ..Default::default() };
-    let questions = ListQuestionsRequest { room_id: room_id.into(), ..Default::default() };
+    let items = ListItemsRequest {
+        room_id: room_id.into(),
+        ..Default::default()
+    };
+    let questions = ListQuestionsRequest {
+        room_id: room_id.into(),
+        ..Default::default()
+    };
     vec![
         get(hand, room_id).await.map(drop).expect_err("GetRoom"),
-        call!(hand.showcase.list_items(items)).map(drop).expect_err("ListItems"),
-        call!(hand.audience.list_questions(questions)).map(drop).expect_err("ListQuestions"),
-        token(hand, room_id, outlet, "s-1").await.map(drop).expect_err("CreateViewerToken"),
-        Watch::begin(hand, room_id, Some(outlet), "").await.map(drop).expect_err("WatchRoom"),
+        call!(hand.showcase.list_items(items))
+            .map(drop)
+            .expect_err("ListItems"),
+        call!(hand.audience.list_questions(questions))
+            .map(drop)
+            .expect_err("ListQuestions"),
+        token(hand, room_id, outlet, "s-1")
+            .await
+            .map(drop)
+            .expect_err("CreateViewerToken"),
+        Watch::begin(hand, room_id, Some(outlet), "")
+            .await
+            .map(drop)
+            .expect_err("WatchRoom"),
     ]
 }
 
@@ -93,13 +119,13 @@ on_both_engines! {
         let own = server.room(&[12]).await;
         let foreign = server.room(&[21]).await;
         let (first, second, ops) = (server.partner(1), server.partner(2), server.ops());
-        assert_eq!(list(&first, RoomState::Unspecified).await, [shared.clone()], "drafts are not told of");
+        assert_eq!(list(&first, RoomState::Unspecified).await, std::slice::from_ref(&shared), "drafts are not told of");
         for id in [&own, &foreign] {
             server.schedule(id).await.expect("scheduled");
         }
         assert_eq!(list(&first, RoomState::Unspecified).await, [shared.clone(), own.clone()]);
-        assert_eq!(list(&first, RoomState::Live).await, [shared.clone()]);
-        assert_eq!(list(&second, RoomState::Scheduled).await, [foreign.clone()]);
+        assert_eq!(list(&first, RoomState::Live).await, std::slice::from_ref(&shared));
+        assert_eq!(list(&second, RoomState::Scheduled).await, std::slice::from_ref(&foreign));
         assert_eq!(list(&ops, RoomState::Unspecified).await.len(), 3);
         let outlets = |ids: &[u128]| ids.iter().map(|id| outlet_id(*id).to_string()).collect::<Vec<_>>();
         assert_eq!(get(&first, &shared).await.expect("its own").outlet_ids, outlets(&[11, 12]));

@@ -52,16 +52,16 @@ on_both_engines! {
         let mut watch = Watch::begin(&viewer, &room, None, "").await.expect("a watch");
         like(&viewer, 7).await.expect("liked");
         server.end(&room).await.expect("ended");
-        assert!(matches!(watch.to_the_end().await, Went::Over));
+        assert!(matches!(watch.read_to_end().await, Went::Over));
         assert_eq!(watch.story(), ["ENDED"]);
         assert_eq!(watch.totals().likes, 7, "the last word has the last totals");
         let mut late = Watch::begin(&viewer, &room, None, "").await.expect("a watch");
         assert_eq!(late.snapshot().room.as_ref().expect("the room").state(), RoomState::Ended);
-        assert!(matches!(late.to_the_end().await, Went::Over));
+        assert!(matches!(late.read_to_end().await, Went::Over));
         assert_eq!(late.story(), [""; 0]);
         let mut resumed = Watch::begin(&viewer, &room, None, &watch.cursor).await.expect("a watch");
         assert_eq!(resumed.outcome(), ResumeOutcome::Resumed);
-        assert!(matches!(resumed.to_the_end().await, Went::Over));
+        assert!(matches!(resumed.read_to_end().await, Went::Over));
         assert_eq!(resumed.story(), [""; 0], "nothing was missed");
         server.stop().await;
     }
@@ -135,7 +135,7 @@ on_both_engines! {
         server.pin(&item, true).await;
         watch.until("the pin", |watch| watch.ledger().len() == 1).await;
         let catalog = server.catalog.clone();
-        let ((), went) = tokio::join!(server.stop(), watch.to_the_end());
+        let ((), went) = tokio::join!(server.stop(), watch.read_to_end());
         let Went::Broke(status) = went else { panic!("the server went away") };
         assert_eq!(status.code(), tonic::Code::Unavailable);
         assert_eq!(draining(&status).as_deref(), Some(watch.cursor.as_str()));
@@ -187,6 +187,9 @@ on_both_engines! {
 /// The cursor in a status that says DRAINING.
 pub fn draining(status: &tonic::Status) -> Option<String> {
     let info = status.get_details_error_info().expect("a reason");
-    assert_eq!((status.code(), info.reason.as_str()), (tonic::Code::Unavailable, "DRAINING"));
+    assert_eq!(
+        (status.code(), info.reason.as_str()),
+        (tonic::Code::Unavailable, "DRAINING")
+    );
     info.metadata.get("cursor").cloned()
 }
