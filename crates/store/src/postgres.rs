@@ -443,9 +443,16 @@ pub(crate) fn options(shared: &Shared, purpose: Purpose) -> Result<PgConnectOpti
         ),
         Purpose::Migration => (0, 0),
     };
-    Ok(options.options([
-        ("statement_timeout", statement_ms),
-        ("lock_timeout", config.lock_timeout_ms),
-        ("idle_in_transaction_session_timeout", idle_ms),
-    ]))
+    Ok(options
+        .options([
+            ("statement_timeout", statement_ms),
+            ("lock_timeout", config.lock_timeout_ms),
+            ("idle_in_transaction_session_timeout", idle_ms),
+        ])
+        .options(PLANS.map(|setting| (setting, "off"))))
 }
+
+/// How statements are planned: each row by its index. A prepared statement keeps the plan that was made while
+/// its tables were nearly empty, and reading those from one end to the other was right then. Joins of whole
+/// tables have no place in units of work, so nothing is lost. Compiling a plan costs more than running it.
+const PLANS: [&str; 5] = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit"];
