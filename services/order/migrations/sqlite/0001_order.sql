@@ -216,7 +216,8 @@ CREATE TABLE orders (
     CONSTRAINT orders_unpaid CHECK (state NOT IN ('PENDING_PAYMENT', 'EXPIRED') OR pay_time IS NULL),
     CONSTRAINT orders_ship_times CHECK ((pay_time IS NULL) = (ship_not_before IS NULL)
         AND (pay_time IS NULL) = (ship_by IS NULL)),
-    CONSTRAINT orders_key UNIQUE (partner_id, partner_order_id)
+    -- In this order, because no other index then looks as good to a planner that knows nothing of the table yet.
+    CONSTRAINT orders_key UNIQUE (partner_order_id, partner_id)
 ) STRICT;
 CREATE INDEX orders_by_hold ON orders (hold_expire_time, order_id) WHERE state = 'PENDING_PAYMENT';
 CREATE INDEX orders_by_completion ON orders (complete_after, order_id)

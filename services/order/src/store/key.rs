@@ -12,15 +12,17 @@ pub async fn orders_by_key(tx: &mut Tx, keys: &[&PlaceKey]) -> Result<Vec<OrderI
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    // `= ANY` keeps the plan made for an empty table, which reads all of a partner's orders.
+    // A plan made while the table was nearly empty is kept, and must not read all of a partner's orders when
+    // it has grown: so it is one index probe per key, and the index that holds the partner first is kept out
+    // of it.
     let rows = bulk!(
         tx,
         all (String,),
         postgres: "SELECT o.order_id FROM UNNEST($1::TEXT[], $2::TEXT[]) AS k(partner_id, key) CROSS JOIN LATERAL \
-                   (SELECT order_id FROM orders WHERE partner_id = k.partner_id AND partner_order_id = k.key \
+                   (SELECT order_id FROM orders WHERE partner_order_id = k.key AND partner_id || '' = k.partner_id \
                    LIMIT 1) AS o",
         sqlite: "SELECT o.order_id FROM json_each($1) AS k CROSS JOIN orders AS o \
-                 ON o.partner_id = k.value->>0 AND o.partner_order_id = k.value->>1",
+                 ON o.partner_order_id = k.value->>1 AND o.partner_id || '' = k.value->>0",
         columns: [column(keys, |key| key.0), column(keys, |key| key.1.as_str())]
     )?;
     rows.iter().map(|(order_id,)| id(order_id)).collect()

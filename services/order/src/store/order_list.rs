@@ -22,15 +22,9 @@ pub async fn order_by_partner_order_id(
     partner_id: &PartnerId,
     partner_order_id: &str,
 ) -> Result<Option<Order>, Fault> {
-    let row = sql!(
-        tx,
-        optional(String,),
-        "SELECT order_id FROM orders WHERE partner_id = $1 AND partner_order_id = $2",
-        partner_id,
-        partner_order_id
-    )?;
-    match row {
-        Some((order_id,)) => order_by_id(tx, &id(&order_id)?).await,
+    let key = (*partner_id, partner_order_id.to_owned());
+    match super::key::orders_by_key(tx, &[&key]).await?.pop() {
+        Some(order_id) => order_by_id(tx, &order_id).await,
         None => Ok(None),
     }
 }

@@ -3,4 +3,5 @@
 mod audit;
 mod differential;
 mod hammer;
+mod plans;
 mod world;

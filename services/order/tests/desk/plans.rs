@@ -1,0 +1,119 @@
+//! What a batch reads stays in proportion to it, also with plans that PostgreSQL made while the tables were
+//! nearly empty and keeps.
+
+use kit::errors::Fault;
+use order::model::command::{Command, Verdict};
+use store::{Engine, Operation, Tx, sql};
+use testkit::{Setup, TestDb};
+
+use contracts::money::{Currency, Money};
+
+use crate::world::{self, Batch, Reset};
+
+/// Rows read for one command, however many there are: what it touches in a dozen tables, and some to spare.
+const ROWS_PER_COMMAND: i64 = 40;
+/// PostgreSQL keeps a plan for good when it has made five for the values at hand.
+const WARM_UP: usize = 12;
+const BATCH: usize = 50;
+
+/// A batch, and how many rows it read of which table.
+struct Watched(Batch);
+
+impl Operation for Watched {
+    type Output = (Vec<Verdict>, Vec<(String, i64)>);
+
+    fn name(&self) -> &'static str {
+        "test.watched"
+    }
+
+    fn audited(&self) -> bool {
+        false
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
+        let verdicts = self.0.run(tx).await?;
+        let read = sql!(
+            tx,
+            all(String, i64),
+            "SELECT CAST(relname AS TEXT), CAST(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) AS BIGINT) \
+             FROM pg_stat_xact_user_tables WHERE COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) > 0"
+        )?;
+        Ok((verdicts, read))
+    }
+}
+
+/// What autovacuum does in its own time: it learns that the tables are small.
+struct Analyze;
+
+impl Operation for Analyze {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "test.analyze"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        sql!(tx, execute, "ANALYZE")?;
+        Ok(())
+    }
+}
+
+/// Places an order, pays it, asks for it again, cancels another one, lets a third expire.
+fn commands(number: usize) -> Vec<Command> {
+    let place = |number: usize| Command::Place(Box::new(world::place(number, 0, number, number, &[(0, 1), (1, 1)])));
+    let payable = world::payable(0, 1) + world::payable(1, 1);
+    let number = number * 4;
+    vec![
+        place(number),
+        world::confirm(number + 1, 0, number, 0, Money::new(Currency::EUR, payable)),
+        place(number),
+        place(number + 1),
+        world::cancel(number, Some(0), number + 1),
+        place(number + 2),
+        world::expire(number + 2),
+    ]
+}
+
+#[test]
+fn plans_made_on_small_tables_read_no_more_on_large_ones() {
+    let setup = Setup::new().migrations(order::migrations()).config(|config| config.max_connections = 1);
+    testkit::run(Engine::Postgres, setup, |t: TestDb| async move {
+        t.execute(Reset).await.expect("a catalogue");
+        t.execute(Roomy).await.expect("a catalogue without limits");
+        for number in 0..WARM_UP {
+            t.execute(Watched(Batch::new(&commands(number)))).await.expect("a batch that runs");
+            if number == WARM_UP / 2 {
+                t.execute(Analyze).await.expect("statistics");
+            }
+        }
+        for batch in 0..30 {
+            let all: Vec<Command> = (0..BATCH).flat_map(|at| commands(WARM_UP + batch * BATCH + at)).collect();
+            let (verdicts, read) = t.execute(Watched(Batch::new(&all))).await.expect("a batch that runs");
+            if let Some(refused) = verdicts.into_iter().find_map(Result::err) {
+                panic!("{refused}");
+            }
+            let most = ROWS_PER_COMMAND * all.len() as i64;
+            for (table, rows) in read {
+                assert!(rows <= most, "batch {batch} of {} read {rows} rows of {table}", all.len());
+            }
+        }
+    });
+}
+
+/// Units for everybody, and no limits.
+struct Roomy;
+
+impl Operation for Roomy {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "test.roomy"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        sql!(tx, execute, "UPDATE allotment SET supplied = 1000000, available = 1000000")?;
+        sql!(tx, execute, "UPDATE listing SET per_shopper_limit = 0")?;
+        sql!(tx, execute, "UPDATE allotment_listing SET unit_cap = 0")?;
+        Ok(())
+    }
+}
