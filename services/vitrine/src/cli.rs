@@ -126,6 +126,26 @@ struct ProbeArgs {
     wait: u64,
 }
 
+/// Reads the command line and does what it says. Here rather than in the binary, so that the compiler makes the
+/// whole program's code once, in parallel, for the binary and the tests alike.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the async runtime could not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(cli.run());
+    // Whatever still runs has had its drain; a stuck blocking thread must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
 impl Cli {
     /// Does what was asked; a failure is one sentence on stderr and an exit code of 1 (2 for configuration).
     pub async fn run(self) -> ExitCode {

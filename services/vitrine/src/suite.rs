@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use contracts::common::v1::Audience;
@@ -15,7 +16,7 @@ use kit::ids::{SharedIds, SystemIds};
 use kit::layers::{LayerDeps, layered};
 use kit::lifecycle::Lifecycle;
 use kit::parts::Parts;
-use kit::server::HardenedServer;
+use kit::server::{HardenedServer, ServerError};
 use kit::telemetry::Metrics;
 use kit::wire::Wire;
 use store::Db;
@@ -34,6 +35,9 @@ const SERVICE_SCOPES: [&str; 6] = [
     "fulfillment.write",
     "feed.read",
 ];
+
+/// How long closing the databases may take at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// A running process of the suite.
 pub struct Suite {
@@ -74,10 +78,18 @@ impl Suite {
         // The ports first: that they are taken is the commonest mistake, and nothing is done yet.
         let server = HardenedServer::bind(&config.server)
             .await
-            .context("choose another address with --listen, or stop what listens there")?;
-        let admin = Admin::bind(&config.admin)
-            .await
-            .context("choose another address with --admin, or stop what listens there")?;
+            .map_err(|error| {
+                let mend = match &error {
+                    ServerError::Bind { .. } => {
+                        "choose another with --listen, or stop what listens there"
+                    }
+                    ServerError::Tls(_) => "see server.tls in the configuration",
+                };
+                anyhow::anyhow!("{:#}; {mend}", anyhow::Error::new(error))
+            })?;
+        let admin = Admin::bind(&config.admin).await.map_err(|error| {
+            anyhow::anyhow!("{error}; choose another with --admin, or stop what listens there")
+        })?;
         let policies = policies()?;
         let clock: SharedClock = Arc::new(SystemClock);
         let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
@@ -153,9 +165,13 @@ impl Suite {
 
     /// Closes the databases and the admin port, after a drain.
     pub async fn close(self) {
-        for db in &self.databases {
-            db.close().await;
-        }
+        let closing = async {
+            for db in &self.databases {
+                db.close().await;
+            }
+        };
+        // A database that does not answer must not keep the process: its own timeouts end what is left open.
+        drop(tokio::time::timeout(CLOSE_LIMIT, closing).await);
         drop(self.admin);
     }
 }

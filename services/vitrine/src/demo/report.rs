@@ -84,7 +84,7 @@ fn grouped(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(c);
@@ -123,6 +123,8 @@ impl Report {
         ]);
         for row in &self.ledger {
             let money = |n: i64| amount(n, &row.currency);
+            // The audience is one for both partners and stands in the room's first row.
+            let shared = |n: i64| if n == 0 { String::new() } else { n.to_string() };
             let cells = [
                 row.room.clone(),
                 format!("{} {}", row.partner, row.currency),
@@ -132,9 +134,9 @@ impl Report {
                 money(row.refund_due),
                 money(row.commission),
                 money(row.partner_owes),
-                row.views.to_string(),
-                row.likes.to_string(),
-                row.questions.to_string(),
+                shared(row.views),
+                shared(row.likes),
+                shared(row.questions),
             ];
             table.add_row(cells.map(Cell::new));
         }

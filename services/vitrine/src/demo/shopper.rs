@@ -46,6 +46,9 @@ pub struct Placed {
     pub line_ids: Vec<String>,
 }
 
+/// A partner's index, and product indices with quantities.
+pub type Basket = (usize, Vec<(usize, i64)>);
+
 /// A room's shop as the two platforms run it.
 pub struct Shop {
     pub world: Arc<World>,
@@ -57,7 +60,7 @@ pub struct Shop {
     pub lost: Arc<Mutex<HashSet<String>>>,
     pub surprises: Arc<Surprises>,
     /// What platforms show for a basket, so that they do not ask for every shopper.
-    pub prices: Mutex<BTreeMap<(usize, Vec<(usize, i64)>), i64>>,
+    pub prices: Mutex<BTreeMap<Basket, i64>>,
 }
 
 /// How an order is to be placed.
