@@ -455,4 +455,10 @@ pub(crate) fn options(shared: &Shared, purpose: Purpose) -> Result<PgConnectOpti
 /// How statements are planned: each row by its index. A prepared statement keeps the plan that was made while
 /// its tables were nearly empty, and reading those from one end to the other was right then. Joins of whole
 /// tables have no place in units of work, so nothing is lost. Compiling a plan costs more than running it.
-const PLANS: [&str; 5] = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit"];
+const PLANS: [&str; 5] = [
+    "enable_seqscan",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_material",
+    "jit",
+];

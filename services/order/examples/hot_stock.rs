@@ -75,34 +75,68 @@ impl Operation for Shop {
 const WARM_UP: usize = 50;
 
 fn argument(at: usize, default: usize) -> usize {
-    std::env::args().nth(at).and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::args()
+        .nth(at)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 #[tokio::main]
 async fn main() {
     let (orders, callers, lanes) = (argument(1, 14_000), argument(2, 256), argument(3, 1));
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let setup = Setup::new().migrations(order::migrations()).config(|config| config.max_connections = 8);
-        let Some(t) = TestDb::open(engine, setup).await else { continue };
-        t.execute(Shop { units: (orders + WARM_UP) as i64 }).await.expect("a shop");
+        let setup = Setup::new()
+            .migrations(order::migrations())
+            .config(|config| config.max_connections = 8);
+        let Some(t) = TestDb::open(engine, setup).await else {
+            continue;
+        };
+        t.execute(Shop {
+            units: (orders + WARM_UP) as i64,
+        })
+        .await
+        .expect("a shop");
         let mut config = Config::default();
         config.lane.lanes = lanes as u32;
         let desk = Desk::start(&t.db, &config);
-        println!("{}: {orders} orders, {callers} callers, {lanes} lanes", engine.name());
+        println!(
+            "{}: {orders} orders, {callers} callers, {lanes} lanes",
+            engine.name()
+        );
         // Each caller places and pays in turn, so that both kinds meet in batches from the first moment on.
         let amount = Money::new(Currency::EUR, world::payable(0, 1));
         let both = |number| {
             let place = world::place(number, 0, number, number, &[(0, 1)]);
-            vec![Command::Place(Box::new(place)), world::confirm(number + 1, 0, number, 0, amount)]
+            vec![
+                Command::Place(Box::new(place)),
+                world::confirm(number + 1, 0, number, 0, amount),
+            ]
         };
         // First alone: the plans that a database makes while it is nearly empty stay with its connections.
         run("one by one", WARM_UP, 1, &desk, false, &both).await;
-        run("place and pay", orders, callers, &desk, false, &|number| both(number + WARM_UP)).await;
-        let again = |number| vec![Command::Place(Box::new(world::place(number, 0, number, number, &[(0, 1)])))];
+        run("place and pay", orders, callers, &desk, false, &|number| {
+            both(number + WARM_UP)
+        })
+        .await;
+        let again = |number| {
+            vec![Command::Place(Box::new(world::place(
+                number,
+                0,
+                number,
+                number,
+                &[(0, 1)],
+            )))]
+        };
         run("place again", orders, callers, &desk, false, &again).await;
         let late = |number| {
             let number = number + orders + WARM_UP;
-            vec![Command::Place(Box::new(world::place(number, 0, number, number, &[(0, 1)])))]
+            vec![Command::Place(Box::new(world::place(
+                number,
+                0,
+                number,
+                number,
+                &[(0, 1)],
+            )))]
         };
         run("sold out", orders, callers, &desk, true, &late).await;
     }

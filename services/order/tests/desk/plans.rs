@@ -60,7 +60,15 @@ impl Operation for Analyze {
 
 /// Places an order, pays it, asks for it again, cancels another one, lets a third expire.
 fn commands(number: usize) -> Vec<Command> {
-    let place = |number: usize| Command::Place(Box::new(world::place(number, 0, number, number, &[(0, 1), (1, 1)])));
+    let place = |number: usize| {
+        Command::Place(Box::new(world::place(
+            number,
+            0,
+            number,
+            number,
+            &[(0, 1), (1, 1)],
+        )))
+    };
     let payable = world::payable(0, 1) + world::payable(1, 1);
     let number = number * 4;
     vec![
@@ -76,25 +84,38 @@ fn commands(number: usize) -> Vec<Command> {
 
 #[test]
 fn plans_made_on_small_tables_read_no_more_on_large_ones() {
-    let setup = Setup::new().migrations(order::migrations()).config(|config| config.max_connections = 1);
+    let setup = Setup::new()
+        .migrations(order::migrations())
+        .config(|config| config.max_connections = 1);
     testkit::run(Engine::Postgres, setup, |t: TestDb| async move {
         t.execute(Reset).await.expect("a catalogue");
         t.execute(Roomy).await.expect("a catalogue without limits");
         for number in 0..WARM_UP {
-            t.execute(Watched(Batch::new(&commands(number)))).await.expect("a batch that runs");
+            t.execute(Watched(Batch::new(&commands(number))))
+                .await
+                .expect("a batch that runs");
             if number == WARM_UP / 2 {
                 t.execute(Analyze).await.expect("statistics");
             }
         }
         for batch in 0..30 {
-            let all: Vec<Command> = (0..BATCH).flat_map(|at| commands(WARM_UP + batch * BATCH + at)).collect();
-            let (verdicts, read) = t.execute(Watched(Batch::new(&all))).await.expect("a batch that runs");
+            let all: Vec<Command> = (0..BATCH)
+                .flat_map(|at| commands(WARM_UP + batch * BATCH + at))
+                .collect();
+            let (verdicts, read) = t
+                .execute(Watched(Batch::new(&all)))
+                .await
+                .expect("a batch that runs");
             if let Some(refused) = verdicts.into_iter().find_map(Result::err) {
                 panic!("{refused}");
             }
             let most = ROWS_PER_COMMAND * all.len() as i64;
             for (table, rows) in read {
-                assert!(rows <= most, "batch {batch} of {} read {rows} rows of {table}", all.len());
+                assert!(
+                    rows <= most,
+                    "batch {batch} of {} read {rows} rows of {table}",
+                    all.len()
+                );
             }
         }
     });
@@ -111,7 +132,11 @@ impl Operation for Roomy {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
-        sql!(tx, execute, "UPDATE allotment SET supplied = 1000000, available = 1000000")?;
+        sql!(
+            tx,
+            execute,
+            "UPDATE allotment SET supplied = 1000000, available = 1000000"
+        )?;
         sql!(tx, execute, "UPDATE listing SET per_shopper_limit = 0")?;
         sql!(tx, execute, "UPDATE allotment_listing SET unit_cap = 0")?;
         Ok(())

@@ -13,13 +13,14 @@ use crate::common::{Server, Watch, brisk, setup, until};
 
 /// What STATE said last of the item of this rank: price and whether it can be bought, per offer.
 fn offers(watch: &Watch, rank: i32) -> Option<Vec<(i64, bool)>> {
-    let mut of_rank = watch
-        .of(DeliveryClass::State)
-        .into_iter()
-        .filter_map(|content| match content {
-            Content::ItemOffers(item) if item.rank == rank => Some(item),
-            _ => None,
-        });
+    let mut of_rank =
+        watch
+            .of(DeliveryClass::State)
+            .into_iter()
+            .filter_map(|content| match content {
+                Content::ItemOffers(item) if item.rank == rank => Some(item),
+                _ => None,
+            });
     let offer = |offer: &ShowcaseOffer| {
         let amount = offer
             .price
