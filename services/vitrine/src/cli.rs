@@ -13,7 +13,6 @@ use crate::{demo, migrate, probe, serve, token};
 #[command(
     name = "vitrine",
     version,
-    about,
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
