@@ -26,7 +26,7 @@ pub struct Config {
     pub listings_per_room_max: u32,
     /// The longest that a room may be planned for, in hours.
     pub schedule_max_h: u32,
-    /// How long a viewer's token is good, in seconds.
+    /// How long a viewer's token is good, in seconds; not more than `auth.max_viewer_token_life_s` accepts.
     pub viewer_token_life_s: u64,
     /// The most questions of one shopper in one room that may wait for an answer.
     pub open_questions_per_viewer_max: u32,

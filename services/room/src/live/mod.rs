@@ -24,6 +24,7 @@ mod batch;
 pub mod cursor;
 mod group;
 mod hub;
+mod meter;
 mod recent;
 mod rooms;
 mod tail;

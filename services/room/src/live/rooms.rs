@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::{Hub, Limits};
 use super::lock;
+use super::meter::Meter;
 use super::recent::Recent;
 use super::tally::Tally;
 use crate::config::Config;
@@ -53,6 +54,7 @@ pub struct Rooms {
     /// Told when there is a hub that nobody runs yet.
     born: Notify,
     pub(super) tally: Tally,
+    pub(super) meter: Meter,
     recent: Mutex<Recent>,
     /// Names this process in what it writes down.
     writer: String,
@@ -104,6 +106,7 @@ impl Rooms {
             hubs: Mutex::default(),
             born: Notify::new(),
             tally: Tally::default(),
+            meter: Meter::new(),
             recent: Mutex::new(Recent::new(keep, config.like_keys_max)),
             writer: format!("{:032x}", around.ids.next()),
             caller: Caller::system("room"),
@@ -141,6 +144,7 @@ impl Rooms {
             hubs.newborn.push(hub.clone());
             self.born.notify_one();
         }
+        self.meter.present(hubs.watchers, hubs.by_room.len());
         Ok(Membership {
             rooms: self.clone(),
             hub,
@@ -159,6 +163,7 @@ impl Rooms {
                 hub.gone().cancel();
             }
         }
+        self.meter.present(hubs.watchers, hubs.by_room.len());
     }
 
     /// Forgets a hub that cannot go on: who comes next makes a new one.

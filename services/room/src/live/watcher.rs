@@ -98,6 +98,7 @@ impl Rooms {
             over: false,
         };
         let outcome = watcher.begin(self, cursor, &seated).await?;
+        self.meter.began(outcome);
         if who.viewer.is_some() && outcome != Outcome::Resumed {
             self.tally.view(&who.room_id);
         }
@@ -296,13 +297,18 @@ impl Watcher {
                 }
                 Found::Lost => return self.end(lost()),
                 Found::Look(Look::Nothing) => {}
-                Found::Look(Look::Cut) => return self.end(too_slow(self.cursor()).into()),
+                Found::Look(Look::Cut) => {
+                    self.place.member.rooms().meter.cut();
+                    return self.end(too_slow(self.cursor()).into());
+                }
+
                 Found::Look(Look::Events(batch)) => {
                     // CHAT never goes back: lines of one's own may be older than the rest.
                     self.marks = Marks {
                         chat: self.marks.chat.max(batch.marks.chat),
                         ..batch.marks
                     };
+                    self.place.member.rooms().meter.dropped(&batch.dropped);
                     let (cursor, dropped) = (self.cursor(), listed(&batch.dropped));
                     return Some(Ok(Frame {
                         cursor,

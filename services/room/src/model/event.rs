@@ -32,6 +32,17 @@ impl Class {
         Class::Ephemeral,
     ];
 
+    /// The word for it in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Ledger => "ledger",
+            Class::State => "state",
+            Class::Counter => "counter",
+            Class::Chat => "chat",
+            Class::Ephemeral => "ephemeral",
+        }
+    }
+
     /// Its place in [`Class::ALL`].
     pub fn index(self) -> usize {
         self as usize
