@@ -22,7 +22,11 @@ use order::ops::desk::Desk;
 use store::{Operation, Tx, sql};
 use testkit::{Engine, Setup, TestDb};
 
-#[allow(dead_code, reason = "the tests of the desk use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests of the desk use all of it"
+)]
 #[path = "../tests/desk/world.rs"]
 mod world;
 

@@ -4,7 +4,8 @@
 //! twins, limits, partial stock and races between expiry and payment are matters of plain order. A command
 //! either has its whole effect on the book or none.
 
-use std::collections::hash_map::Entry;
+mod supply;
+
 use std::sync::Arc;
 
 use contracts::ErrorReason;
@@ -12,15 +13,13 @@ use contracts::id::{OrderId, PartnerId};
 use contracts::money::Money;
 use kit::errors::Refusal;
 
-use super::book::{Book, Event, Happening, KeptKey, KeyName, NewStop, OrderSlot, SaleStop};
+use super::book::{Book, Event, Happening, KeptKey, KeyName, OrderSlot};
 use super::command::{
-    Answer, Cancel, Command, Confirm, Expire, Extend, Move, Place, RequestKey, Resume, Stop,
-    Verdict,
+    Answer, Cancel, Command, Confirm, Expire, Extend, Place, RequestKey, Verdict,
 };
 use super::order::{Order, OrderState, Placement};
 use super::payment::{Payment, PaymentOutcome, RefundReason};
 use super::pricing::{Priced, price};
-use super::stock::{Allotment, Assignment, Movement, MovementKind};
 
 /// Carries out commands in their order; one verdict each.
 pub fn fold<'a>(book: &mut Book, commands: impl IntoIterator<Item = &'a Command>) -> Vec<Verdict> {
@@ -319,102 +318,6 @@ impl Book {
             &placement.shopper_ref,
         );
         Ok((Answer::Expired, Some(Happening::Expired(order))))
-    }
-
-    fn move_units(&mut self, wanted: &Move) -> Result<(Answer, Option<Happening>), Refusal> {
-        let stock = self
-            .stocks
-            .get_mut(&wanted.allotment_id)
-            .ok_or_else(|| Refusal::not_found("allotment"))?;
-        if wanted.kind == MovementKind::Initial || !wanted.kind.allows(wanted.quantity) {
-            let message =
-                "must be positive for TOP_UP and RESTOCK, negative for SHRINKAGE and WITHDRAWN";
-            return Err(Refusal::invalid("quantity", message));
-        }
-        stock.now.move_units(wanted.quantity)?;
-        let stock = stock.now.clone();
-        let movement = Movement {
-            movement_id: wanted.movement_id,
-            allotment_id: wanted.allotment_id,
-            kind: wanted.kind,
-            quantity: wanted.quantity,
-            reason: wanted.reason.clone(),
-            actor: wanted.actor.clone(),
-            create_time: self.now,
-        };
-        self.new_movements.push(movement.clone());
-        let allotment = Box::new(Allotment {
-            listings: self.listings_of(&wanted.allotment_id),
-            stock: stock.clone(),
-        });
-        let answer = Answer::Moved {
-            allotment,
-            movement: movement.clone(),
-        };
-        Ok((answer, Some(Happening::Moved(movement, stock))))
-    }
-
-    fn listings_of(&self, allotment_id: &contracts::id::AllotmentId) -> Vec<Assignment> {
-        let own = self
-            .assignments
-            .values()
-            .filter(|assignment| assignment.allotment_id == *allotment_id);
-        let counted = own.map(|assignment| Assignment {
-            taken: self
-                .listing_counts
-                .get(&assignment.listing_id)
-                .map_or(0, |count| count.now),
-            ..assignment.clone()
-        });
-        counted.collect()
-    }
-
-    fn stop(&mut self, stop: &Stop) -> Result<(Answer, Option<Happening>), Refusal> {
-        if !self.stop_targets.contains(&stop.target) {
-            return Err(Refusal::not_found(match stop.target.kind() {
-                super::stock::StopKind::Listing => "listing",
-                super::stock::StopKind::Allotment => "allotment",
-                super::stock::StopKind::Product => "product",
-            }));
-        }
-        self.add_stop(stop.stop_id, stop.target.clone());
-        self.new_stops.push(NewStop {
-            stop_id: stop.stop_id,
-            target: stop.target.clone(),
-            reason: stop.reason.clone(),
-            actor: stop.actor.clone(),
-        });
-        Ok((
-            Answer::Stopped {
-                stop_id: stop.stop_id,
-            },
-            Some(Happening::Stopped(stop.stop_id)),
-        ))
-    }
-
-    fn resume(&mut self, resume: &Resume) -> Result<(Answer, Option<Happening>), Refusal> {
-        let stop = self
-            .stops
-            .get_mut(&resume.stop_id)
-            .ok_or_else(|| Refusal::not_found("stop"))?;
-        let SaleStop { target, ended } = stop;
-        if *ended {
-            return Err(Refusal::wrong_state(
-                "stop",
-                "ENDED",
-                "The stop is over already.",
-            ));
-        }
-        *ended = true;
-        if let Entry::Occupied(mut stops) = self.stopped.entry(target.clone()) {
-            stops.get_mut().remove(&resume.stop_id);
-            if stops.get().is_empty() {
-                stops.remove();
-            }
-        }
-        self.ended_stops
-            .push((resume.stop_id, resume.actor.clone()));
-        Ok((Answer::Resumed, Some(Happening::Resumed(resume.stop_id))))
     }
 
     /// An order that the caller may know of.
