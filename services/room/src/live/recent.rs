@@ -4,12 +4,22 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use kit::errors::Refusal;
+use store::idempotency::Fingerprint;
+
+/// Stands for a key: keys are long, and there are many.
+type Short = u128;
+
+fn short(key: &str) -> Short {
+    let whole = Fingerprint::default().text(key).finish();
+    let (half, _) = whole.split_first_chunk().expect("half of 32 bytes is 16");
+    Short::from_be_bytes(*half)
+}
 
 /// Remembers keys and what they stood for, for a while and at most so many.
 #[derive(Debug)]
 pub struct Recent {
-    values: HashMap<String, i64>,
-    order: VecDeque<(Instant, String)>,
+    values: HashMap<Short, i64>,
+    order: VecDeque<(Instant, Short)>,
     keep: Duration,
     size: usize,
 }
@@ -28,7 +38,7 @@ impl Recent {
     /// Whether the key is new. Refuses a key that stood for something else.
     pub fn is_new(&mut self, key: &str, value: i64, now: Instant) -> Result<bool, Refusal> {
         self.forget(now);
-        match self.values.get(key) {
+        match self.values.get(&short(key)) {
             None => Ok(true),
             Some(before) if *before == value => Ok(false),
             Some(_) => Err(store::idempotency::key_reused()),
@@ -36,13 +46,14 @@ impl Recent {
     }
 
     /// Remembers a new key from now on.
-    pub fn remember(&mut self, key: String, value: i64, now: Instant) {
+    pub fn remember(&mut self, key: &str, value: i64, now: Instant) {
+        let key = short(key);
         if self.order.len() >= self.size
             && let Some((_, oldest)) = self.order.pop_front()
         {
             self.values.remove(&oldest);
         }
-        self.values.insert(key.clone(), value);
+        self.values.insert(key, value);
         self.order.push_back((now, key));
     }
 
@@ -71,7 +82,7 @@ mod tests {
         let mut ask = |key: &str, value, clock: &ManualClock| {
             let is_new = recent.is_new(key, value, clock.instant())?;
             if is_new {
-                recent.remember(key.into(), value, clock.instant());
+                recent.remember(key, value, clock.instant());
             }
             Ok::<bool, Refusal>(is_new)
         };

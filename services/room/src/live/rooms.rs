@@ -347,7 +347,7 @@ impl Rooms {
         }
         let likes = self.tally.like(room, count);
         if likes.is_some() {
-            recent.remember(key.to_owned(), count, now);
+            recent.remember(key, count, now);
         }
         Ok(likes)
     }
