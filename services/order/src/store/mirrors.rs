@@ -56,6 +56,9 @@ pub struct MirroredKey {
 }
 
 /// Writes what the catalogue says of a key.
+///
+/// A revoked key stays revoked, whatever comes later: a bootstrap that was overtaken by the feed may still bring
+/// the word from before.
 pub async fn payment_key_put(tx: &mut Tx, key: &MirroredKey) -> Result<(), Fault> {
     let state = if key.active { "ACTIVE" } else { "REVOKED" };
     let now = tx.now();
@@ -65,7 +68,8 @@ pub async fn payment_key_put(tx: &mut Tx, key: &MirroredKey) -> Result<(), Fault
         "INSERT INTO payment_key (payment_key_id, partner_id, kid, public_key_jwk, state, update_time) \
          VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (payment_key_id) DO UPDATE SET public_key_jwk = excluded.public_key_jwk, \
-         state = excluded.state, update_time = excluded.update_time",
+         state = excluded.state, update_time = excluded.update_time \
+         WHERE payment_key.state = 'ACTIVE'",
         key.payment_key_id,
         key.partner_id,
         &key.kid,

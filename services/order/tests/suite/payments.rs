@@ -203,6 +203,19 @@ on_both_engines! {
         world.stop().await;
     }
 
+    async fn a_revoked_key_stays_revoked(t: TestDb) {
+        let world = World::start(t).await;
+        world.stock(1).await;
+        let placed = world.place("o-1", &[(1, 1)]).await;
+        // The word from before comes once more, from a list that was read before the revocation.
+        for active in [false, true] {
+            world.enter(Content::PaymentKey(key_of(1, active))).await.expect("mirrored");
+        }
+        let payment = world.payment(1, &placed.order_id, "p", PRICE);
+        let answer = world.partner(1).orders.confirm_payment(payment).await;
+        refused(answer, "BAD_STATEMENT", Code::Unauthenticated);
+    }
+
     async fn a_suspended_partners_money_is_recorded(t: TestDb) {
         let world = World::start(t).await;
         world.stock(3).await;
