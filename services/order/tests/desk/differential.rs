@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use contracts::id::OrderLineId;
 use contracts::money::{Currency, Money};
 use kit::clock::Clock;
-use order::model::command::{Answer, Command, StopTarget, Verdict};
+use order::model::command::{Answer, Command, Place, StopTarget, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use testkit::{Engine, Setup, TestDb};
@@ -67,15 +68,30 @@ enum Step {
     Repeat {
         back: usize,
     },
-    /// An order's hold runs out, others may take its units, and then it is paid.
+    /// An order's hold runs out, somebody may take its units, and then it is paid.
     Late {
         order: usize,
         reference: usize,
-        hog: bool,
+        between: Between,
     },
 }
 
+/// What happens between the end of a hold and its late payment.
+#[derive(Clone, Copy, Debug)]
+enum Between {
+    Nothing,
+    /// Others take all that is left.
+    Hog,
+    /// The same shopper orders the same again, and so comes near the limits.
+    Rebuy,
+}
+
 fn step() -> impl Strategy<Value = Step> {
+    let between = prop_oneof![
+        Just(Between::Nothing),
+        Just(Between::Hog),
+        Just(Between::Rebuy)
+    ];
     let line = (
         prop_oneof![12 => 0usize..6, 1 => 6usize..13, 1 => Just(11usize)],
         1i64..5,
@@ -99,8 +115,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..40, any::<usize>()).prop_map(|(key, stop)| Step::Resume { key, stop }),
         2 => prop_oneof![Just(60u64), Just(310), Just(700)].prop_map(|seconds| Step::Wait { seconds }),
         4 => (1usize..12).prop_map(|back| Step::Repeat { back }),
-        2 => (any::<usize>(), 0usize..3, any::<bool>())
-            .prop_map(|(order, reference, hog)| Step::Late { order, reference, hog }),
+        3 => (any::<usize>(), 0usize..3, between)
+            .prop_map(|(order, reference, between)| Step::Late { order, reference, between }),
     ]
 }
 
@@ -195,33 +211,74 @@ fn acts(steps: &[Step]) -> Vec<Act> {
             Step::Late {
                 order,
                 reference,
-                hog,
+                between,
             } => {
                 let (order, whose, payable) = of(order);
                 acts.push(Act::Wait(Duration::from_secs(950)));
-                acts.push(Act::Command(Box::new(world::expire(order))));
-                for quantity in if *hog { [8, 4, 2, 1].as_slice() } else { &[] } {
-                    let key = number * 10 + *quantity as usize + 1_000;
-                    for (at, offer) in [(0, 0), (1, 11)] {
-                        let hog = world::place(
-                            key + at * 100_000,
-                            0,
-                            key + at * 100_000,
-                            key,
-                            &[(offer, *quantity)],
-                        );
-                        acts.push(Act::Command(Box::new(Command::Place(Box::new(hog)))));
-                    }
-                }
+                acts.push(Act::new(world::expire(order)));
+                let taken = match between {
+                    Between::Nothing => Vec::new(),
+                    Between::Hog => hogs(number),
+                    Between::Rebuy => rebuy(number, order, &acts),
+                };
+                acts.extend(
+                    taken
+                        .into_iter()
+                        .map(|place| Act::new(Command::Place(Box::new(place)))),
+                );
                 world::confirm(number, whose, order, *reference, payable)
             }
         };
-        acts.push(Act::Command(Box::new(command)));
+        acts.push(Act::new(command));
     }
     acts
 }
 
+/// Strangers who take whatever is left of two listings.
+fn hogs(number: usize) -> Vec<Place> {
+    let hog = |(quantity, offer): (i64, usize)| {
+        let key = number * 100 + quantity as usize * 10 + offer % 10 + 1_000;
+        world::place(key, 0, key, key, &[(offer, quantity)])
+    };
+    let quantities = [8, 4, 2, 1].into_iter();
+    quantities
+        .flat_map(|quantity| [(quantity, 0), (quantity, 11)])
+        .map(hog)
+        .collect()
+}
+
+/// The same order again under a new key, at the price of the day.
+fn rebuy(number: usize, order: usize, acts: &[Act]) -> Vec<Place> {
+    let placed = acts
+        .iter()
+        .filter_map(Act::command)
+        .find_map(|command| match command {
+            Command::Place(place) if place.order_id == world::nth(order) => Some(place),
+            _ => None,
+        });
+    let Some(mut place) = placed.map(|place| (**place).clone()) else {
+        return Vec::new();
+    };
+    place.order_id = world::nth(number + 500_000);
+    place.partner_order_id = format!("again-{number}");
+    place.quote = None;
+    let mut payable = 0;
+    for (at, line) in place.lines.iter_mut().enumerate() {
+        line.order_line_id = OrderLineId::from_uuid((number * 16 + at + 1_000_000) as u128);
+        line.partner_discount = None;
+        payable += world::payable(line.listing_id.uuid() as usize - 1, line.quantity);
+    }
+    place.expected_payable = place
+        .expected_payable
+        .map(|shown| Money::new(shown.currency, payable));
+    vec![place]
+}
+
 impl Act {
+    fn new(command: Command) -> Self {
+        Act::Command(Box::new(command))
+    }
+
     fn command(&self) -> Option<&Command> {
         match self {
             Act::Command(command) => Some(command),
@@ -260,7 +317,7 @@ fn wanted(
     shopper: usize,
     lines: &[(usize, i64)],
     wrong: u8,
-) -> order::model::command::Place {
+) -> Place {
     let mut distinct: Vec<(usize, i64)> = Vec::new();
     for (offer, quantity) in lines {
         // Mostly the partner's own listings, so that most placements get as far as the stock.
