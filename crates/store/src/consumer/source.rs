@@ -25,7 +25,7 @@ pub trait FeedSource<F: FeedMessage>: Send + Sync + 'static {
 
 /// A source made of two closures, for a generated client:
 ///
-/// ```ignore
+/// ```text
 /// Remote::new(
 ///     move |cursor, limit| { let mut client = client.clone(); async move { .. client.list_order_feed(..).await .. } },
 ///     move |cursor| { .. client.watch_order_feed(..).await .. },
