@@ -194,8 +194,8 @@ CREATE TABLE orders (
         CHECK (state IN ('PENDING_PAYMENT', 'CONFIRMED', 'CANCELLED', 'EXPIRED', 'COMPLETED')),
     payment_state         TEXT   NOT NULL CONSTRAINT orders_payment_state
         CHECK (payment_state IN ('UNPAID', 'PARTIALLY_PAID', 'PAID', 'NEEDS_REVIEW', 'REFUND_DUE', 'REFUNDED')),
-    fulfilment_state      TEXT   NOT NULL CONSTRAINT orders_fulfilment_state
-        CHECK (fulfilment_state IN ('UNFULFILLED', 'PARTIALLY_SHIPPED', 'SHIPPED', 'DELIVERED', 'UNDELIVERED')),
+    fulfillment_state      TEXT   NOT NULL CONSTRAINT orders_fulfillment_state
+        CHECK (fulfillment_state IN ('UNFULFILLED', 'PARTIALLY_SHIPPED', 'SHIPPED', 'DELIVERED', 'UNDELIVERED')),
     aftersale_state       TEXT   NOT NULL CONSTRAINT orders_aftersale_state
         CHECK (aftersale_state IN ('NONE', 'RETURN_OPEN', 'RETURNED')),
     hold_expire_time      INTEGER NOT NULL,

@@ -19,7 +19,7 @@ pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
 pub use book::HoldRules;
 pub use listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
 pub use order::{
-    AftersaleState, CancelReason, CareBlocks, Destination, FulfilmentState, Line, LineQuantities,
+    AftersaleState, CancelReason, CareBlocks, Destination, FulfillmentState, Line, LineQuantities,
     Order, OrderState, PaymentState, Placement, ShipBlock, ShipTerms, Touchpoint,
 };
 pub use payment::{Payment, PaymentOutcome, Refund, RefundLine, RefundReason, RefundState};

@@ -50,7 +50,7 @@ words! {
 
 words! {
     /// Where its goods are.
-    FulfilmentState {
+    FulfillmentState {
         /// Nothing was shipped.
         Unfulfilled = "UNFULFILLED",
         /// Some units were.
@@ -250,7 +250,7 @@ pub struct Order {
     /// Money.
     pub payment_state: PaymentState,
     /// Goods.
-    pub fulfilment_state: FulfilmentState,
+    pub fulfillment_state: FulfillmentState,
     /// Care.
     pub aftersale_state: AftersaleState,
     /// Until when the units are held; means something while it is pending.
@@ -284,7 +284,7 @@ impl Order {
             quantities: placement.lines.iter().map(counted).collect(),
             state: OrderState::PendingPayment,
             payment_state: PaymentState::Unpaid,
-            fulfilment_state: FulfilmentState::Unfulfilled,
+            fulfillment_state: FulfillmentState::Unfulfilled,
             aftersale_state: AftersaleState::None,
             hold_expire_time: placement.hold_expire_time,
             pay_time: None,

@@ -10,7 +10,7 @@ use contracts::ErrorReason;
 use contracts::id::OrderLineId;
 use kit::errors::Refusal;
 
-use super::order::{FulfilmentState, LineQuantities, Order, OrderState};
+use super::order::{FulfillmentState, LineQuantities, Order, OrderState};
 use super::payment::RefundLine;
 use super::refund::{PaidLine, RefundShares};
 
@@ -187,7 +187,7 @@ impl Order {
                     .ok_or_else(too_large)?;
             }
         }
-        self.fulfilment_state = self.fulfilment_state_now();
+        self.fulfillment_state = self.fulfillment_state_now();
         if self
             .quantities
             .iter()
@@ -208,21 +208,21 @@ impl Order {
         })
     }
 
-    fn fulfilment_state_now(&self) -> FulfilmentState {
+    fn fulfillment_state_now(&self) -> FulfillmentState {
         let lines = &self.quantities;
         if lines.iter().all(|line| line.shipped == 0) {
-            FulfilmentState::Unfulfilled
+            FulfillmentState::Unfulfilled
         } else if lines
             .iter()
             .any(|line| line.shipped + line.cancelled < line.ordered)
         {
-            FulfilmentState::PartiallyShipped
+            FulfillmentState::PartiallyShipped
         } else if !lines.iter().all(LineQuantities::has_ended) {
-            FulfilmentState::Shipped
+            FulfillmentState::Shipped
         } else if lines.iter().any(|line| line.undelivered > 0) {
-            FulfilmentState::Undelivered
+            FulfillmentState::Undelivered
         } else {
-            FulfilmentState::Delivered
+            FulfillmentState::Delivered
         }
     }
 

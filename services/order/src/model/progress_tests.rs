@@ -90,8 +90,8 @@ fn an_order_goes_its_way_step_by_step() {
     let version = order.version;
     let steps = order.advance(&[told(1, 0, 1, 0, 0)]).expect("ships");
     assert_eq!(
-        (kinds(&steps), order.fulfilment_state),
-        (vec![StepKind::Shipped], FulfilmentState::PartiallyShipped)
+        (kinds(&steps), order.fulfillment_state),
+        (vec![StepKind::Shipped], FulfillmentState::PartiallyShipped)
     );
     assert_eq!(order.version, version + 1);
     assert!(
@@ -103,14 +103,14 @@ fn an_order_goes_its_way_step_by_step() {
     order
         .advance(&[told(1, 0, 2, 0, 0), told(2, 0, 1, 0, 0)])
         .expect("ships the rest");
-    assert_eq!(order.fulfilment_state, FulfilmentState::Shipped);
+    assert_eq!(order.fulfillment_state, FulfillmentState::Shipped);
     assert_eq!(order.arrival(), None);
     order
         .advance(&[told(1, 0, 2, 2, 0), told(2, 0, 1, 1, 0)])
         .expect("arrives");
     assert_eq!(
-        (order.fulfilment_state, order.arrival()),
-        (FulfilmentState::Delivered, Some(Arrival::Delivered))
+        (order.fulfillment_state, order.arrival()),
+        (FulfillmentState::Delivered, Some(Arrival::Delivered))
     );
     assert_eq!(
         (order.payment_state, order.refund_due),
@@ -146,7 +146,7 @@ fn cancelled_units_are_paid_back_to_who_paid_for_them() {
         (order.refund_due, order.state),
         (1_500, OrderState::Cancelled)
     );
-    assert_eq!(order.fulfilment_state, FulfilmentState::Unfulfilled);
+    assert_eq!(order.fulfillment_state, FulfillmentState::Unfulfilled);
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn a_lost_parcel_is_paid_back_and_ends_the_order() {
     let steps = order.advance(&[told(1, 0, 2, 0, 2)]).expect("lost");
     assert_eq!(kinds(&steps), [StepKind::Shipped, StepKind::Undelivered]);
     assert_eq!(
-        (order.refund_due, order.fulfilment_state),
-        (1_000, FulfilmentState::Undelivered)
+        (order.refund_due, order.fulfillment_state),
+        (1_000, FulfillmentState::Undelivered)
     );
     assert_eq!(order.arrival(), Some(Arrival::NothingArrived));
     assert_eq!(order.state, OrderState::Confirmed);

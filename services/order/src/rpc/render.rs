@@ -9,7 +9,7 @@ use kit::clock::Micros;
 
 use crate::model::{
     AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination, DropSale,
-    DropShare, DropState, FulfilmentState, Line, LineAmount, LineQuantities, Movement,
+    DropShare, DropState, FulfillmentState, Line, LineAmount, LineQuantities, Movement,
     MovementKind, Order, OrderAmount, OrderState, Payment, PaymentOutcome, PaymentState, Placement,
     Refund, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
 };
@@ -145,7 +145,7 @@ pub fn order(order: &Order, now: Micros) -> pb::Order {
         shopper_ref: placed.shopper_ref.clone(),
         state: order_state(order.state).into(),
         payment_state: payment_state(order.payment_state).into(),
-        fulfilment_state: fulfilment_state(order.fulfilment_state).into(),
+        fulfillment_state: fulfillment_state(order.fulfillment_state).into(),
         aftersale_state: aftersale_state(order.aftersale_state).into(),
         lines: counted
             .map(|(placed, counted)| line(currency, placed, counted))
@@ -347,13 +347,13 @@ fn payment_state(state: PaymentState) -> pb::PaymentState {
     }
 }
 
-fn fulfilment_state(state: FulfilmentState) -> pb::FulfilmentState {
+fn fulfillment_state(state: FulfillmentState) -> pb::FulfillmentState {
     match state {
-        FulfilmentState::Unfulfilled => pb::FulfilmentState::Unfulfilled,
-        FulfilmentState::PartiallyShipped => pb::FulfilmentState::PartiallyShipped,
-        FulfilmentState::Shipped => pb::FulfilmentState::Shipped,
-        FulfilmentState::Delivered => pb::FulfilmentState::Delivered,
-        FulfilmentState::Undelivered => pb::FulfilmentState::Undelivered,
+        FulfillmentState::Unfulfilled => pb::FulfillmentState::Unfulfilled,
+        FulfillmentState::PartiallyShipped => pb::FulfillmentState::PartiallyShipped,
+        FulfillmentState::Shipped => pb::FulfillmentState::Shipped,
+        FulfillmentState::Delivered => pb::FulfillmentState::Delivered,
+        FulfillmentState::Undelivered => pb::FulfillmentState::Undelivered,
     }
 }
 

@@ -11,7 +11,7 @@ use kit::errors::Fault;
 use super::order_row::{self, PlacementRow, placement_columns};
 use super::{all_written, column, id, micros, word};
 use crate::model::{
-    AftersaleState, CancelReason, CareBlocks, FulfilmentState, Line, LineQuantities, Order,
+    AftersaleState, CancelReason, CareBlocks, FulfillmentState, Line, LineQuantities, Order,
     OrderState, PaymentState, Placement,
 };
 
@@ -40,7 +40,7 @@ struct StateRow {
     order_id: String,
     state: String,
     payment_state: String,
-    fulfilment_state: String,
+    fulfillment_state: String,
     aftersale_state: String,
     hold_expire_time: i64,
     pay_time: Option<i64>,
@@ -55,7 +55,7 @@ struct StateRow {
 
 macro_rules! state_columns {
     () => {
-        "o.order_id, o.state, o.payment_state, o.fulfilment_state, o.aftersale_state, o.hold_expire_time, o.pay_time, \
+        "o.order_id, o.state, o.payment_state, o.fulfillment_state, o.aftersale_state, o.hold_expire_time, o.pay_time, \
          o.ship_not_before, o.ship_by, o.has_contact, o.care_blocks, o.cancel_reason, o.refund_due, o.version "
     };
 }
@@ -75,9 +75,9 @@ impl StateRow {
             PaymentState::parse(&self.payment_state),
             "orders.payment_state",
         )?;
-        order.fulfilment_state = word(
-            FulfilmentState::parse(&self.fulfilment_state),
-            "orders.fulfilment_state",
+        order.fulfillment_state = word(
+            FulfillmentState::parse(&self.fulfillment_state),
+            "orders.fulfillment_state",
         )?;
         order.aftersale_state = word(
             AftersaleState::parse(&self.aftersale_state),
@@ -233,7 +233,7 @@ pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fau
                    fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
                    partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
                    placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
-                   ship_by, cancel_reason, refund_due, version, update_time, fulfilment_state, aftersale_state, \
+                   ship_by, cancel_reason, refund_due, version, update_time, fulfillment_state, aftersale_state, \
                    has_contact) \
                    SELECT u.*, $31::BIGINT, 'UNFULFILLED', 'NONE', FALSE FROM UNNEST($1::TEXT[], $2::TEXT[], \
                    $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BYTEA[], $7::TEXT[], $8::TEXT[], $9::TEXT[], \
@@ -245,7 +245,7 @@ pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fau
                  fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
                  partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
                  placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
-                 ship_by, cancel_reason, refund_due, version, update_time, fulfilment_state, aftersale_state, \
+                 ship_by, cancel_reason, refund_due, version, update_time, fulfillment_state, aftersale_state, \
                  has_contact) \
                  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, unhex(value->>5), value->>6, value->>7, \
                  value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \

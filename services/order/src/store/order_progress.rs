@@ -22,12 +22,12 @@ pub async fn order_update(
     let rows = sql!(
         tx,
         execute,
-        "UPDATE orders SET state = $1, payment_state = $2, fulfilment_state = $3, has_contact = $4, \
+        "UPDATE orders SET state = $1, payment_state = $2, fulfillment_state = $3, has_contact = $4, \
          cancel_reason = $5, refund_due = $6, version = $7, update_time = $8, complete_after = $9 \
          WHERE order_id = $10 AND version = $11",
         order.state.as_str(),
         order.payment_state.as_str(),
-        order.fulfilment_state.as_str(),
+        order.fulfillment_state.as_str(),
         order.has_contact,
         order.cancel_reason.map_or("", CancelReason::as_str),
         order.refund_due,

@@ -160,7 +160,7 @@ on_both_engines! {
         })
         .await;
         crate::progress::until(&world, &placed.order_id, |order| {
-            order.fulfilment_state() == pb::FulfilmentState::Shipped
+            order.fulfillment_state() == pb::FulfillmentState::Shipped
         })
         .await;
         world.stop().await;

@@ -84,7 +84,7 @@ on_both_engines! {
             Line { shipped: 1, delivered: 1, ..Line::default() },
         ]).await;
         let order = world.get(&placed.order_id).await;
-        assert_eq!((order.state(), order.fulfilment_state()), (pb::OrderState::Confirmed, pb::FulfilmentState::Delivered));
+        assert_eq!((order.state(), order.fulfillment_state()), (pb::OrderState::Confirmed, pb::FulfillmentState::Delivered));
 
         world.advance(Duration::from_secs(14 * 24 * 3_600 + 1));
         crate::progress::until(&world, &placed.order_id, |order| order.state() == pb::OrderState::Completed).await;

@@ -191,7 +191,7 @@ on_both_engines! {
         let placed = world.paid("o-1", &[(1, 2)]).await;
         tell(&world, &placed, &[Line { shipped: 2, delivered: 1, undelivered: 1, ..Line::default() }]).await;
         let order = world.get(&placed.order_id).await;
-        assert_eq!(order.fulfilment_state(), pb::FulfilmentState::Undelivered);
+        assert_eq!(order.fulfillment_state(), pb::FulfillmentState::Undelivered);
         assert_eq!((order.payment_state(), order.refund_due.clone()), (pb::PaymentState::RefundDue, money(PRICE)));
         assert_eq!(refunds(&world).await[0].reason(), pb::RefundReason::Undelivered);
         assert_eq!(world.get_allotment(&allotments[0]).await.sold, 2);
@@ -249,7 +249,7 @@ on_both_engines! {
         let impossible = entry(&wrong, &[Line { shipped: 2, ..Line::default() }]);
         world.fakes.fulfillment.publish(&wrong.order_id, impossible);
         tell(&world, &right, &[Line { shipped: 1, ..Line::default() }]).await;
-        assert_eq!(world.get(&wrong.order_id).await.fulfilment_state(), pb::FulfilmentState::Unfulfilled);
+        assert_eq!(world.get(&wrong.order_id).await.fulfillment_state(), pb::FulfillmentState::Unfulfilled);
         let caller = Caller::system("test");
         let parked = store::consumer::parked(&world.t.db, &caller, "fulfillment-feed", 10).await.expect("parked entries");
         assert_eq!(parked.len(), 1);

@@ -394,8 +394,8 @@ impl Players {
                 order.state(),
                 pb::OrderState::Expired | pb::OrderState::Cancelled | pb::OrderState::Completed
             ) || matches!(
-                order.fulfilment_state(),
-                pb::FulfilmentState::Delivered | pb::FulfilmentState::Undelivered
+                order.fulfillment_state(),
+                pb::FulfillmentState::Delivered | pb::FulfillmentState::Undelivered
             )
         };
         // What was paid after its hold had ended and could not be served stays expired.

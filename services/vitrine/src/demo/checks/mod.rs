@@ -92,7 +92,7 @@ impl Evening<'_> {
                 l.etag == order.etag
                     && l.state == order.state
                     && l.payment_state == order.payment_state
-                    && l.fulfilment_state == order.fulfilment_state
+                    && l.fulfillment_state == order.fulfillment_state
             });
             checks.that(same, || {
                 format!("{order_id}: the feed's last word is not what the list says")
@@ -323,7 +323,7 @@ impl Evening<'_> {
         report.orders_paid = number(orders().filter(|o| was_paid(o)).count());
         report.orders_delivered = number(
             orders()
-                .filter(|o| o.fulfilment_state() == pb::FulfilmentState::Delivered)
+                .filter(|o| o.fulfillment_state() == pb::FulfillmentState::Delivered)
                 .count(),
         );
         report.orders_refund_due = number(
