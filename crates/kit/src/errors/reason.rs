@@ -42,6 +42,7 @@ pub fn code_of(reason: ErrorReason) -> Code {
         | R::DropClosed
         | R::StockInUse
         | R::OverQuantity
+        | R::RefundContradicted
         | R::ShipBlocked
         | R::TooLate => Code::FailedPrecondition,
     }

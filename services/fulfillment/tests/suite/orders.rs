@@ -159,6 +159,7 @@ only_the_list! {
     get_contact: GetContactRequest => GetContactResponse;
     list_refunds: ListRefundsRequest => ListRefundsResponse;
     report_refund: ReportRefundRequest => ReportRefundResponse;
+    reissue_refund: ReissueRefundRequest => ReissueRefundResponse;
     stop_sale: StopSaleRequest => StopSaleResponse;
     resume_sale: ResumeSaleRequest => ResumeSaleResponse;
     create_deep_link: CreateDeepLinkRequest => CreateDeepLinkResponse;

@@ -4,32 +4,18 @@
 use std::sync::Arc;
 
 use contracts::ErrorReason;
-use contracts::id::{ListingId, RefundId};
+use contracts::id::ListingId;
 use contracts::order::v1 as pb;
 use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 
 use super::{Api, parse};
-use crate::statement::STATEMENT_CHARS_MAX;
 
 /// The longest token of a deep link.
 const LINK_TOKEN_CHARS_MAX: usize = 8_192;
 
 impl Api {
-    pub(super) async fn report_refund(
-        &self,
-        _: &Arc<Caller>,
-        request: pb::ReportRefundRequest,
-    ) -> Result<pb::ReportRefundResponse, Fault> {
-        let mut v = Violations::new();
-        parse::request_id(&mut v, &request.request_id);
-        v.id::<RefundId>("refund_id", &request.refund_id);
-        v.text("statement", &request.statement, 1..=STATEMENT_CHARS_MAX);
-        v.finish()?;
-        Err(later("ReportRefund").into())
-    }
-
     pub(super) async fn create_deep_link(
         &self,
         _: &Arc<Caller>,

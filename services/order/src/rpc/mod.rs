@@ -10,6 +10,7 @@ mod handshake;
 mod later;
 pub mod parse;
 mod read;
+mod refund;
 pub mod render;
 mod sale;
 
@@ -202,6 +203,7 @@ answer! {
         get_contact: GetContactRequest => GetContactResponse;
         list_refunds: ListRefundsRequest => ListRefundsResponse;
         report_refund: ReportRefundRequest => ReportRefundResponse;
+        reissue_refund: ReissueRefundRequest => ReissueRefundResponse;
         stop_sale: StopSaleRequest => StopSaleResponse;
         resume_sale: ResumeSaleRequest => ResumeSaleResponse;
         create_deep_link: CreateDeepLinkRequest => CreateDeepLinkResponse;

@@ -169,6 +169,7 @@ pub fn order(order: &Order, now: Micros) -> pb::Order {
             .into(),
         etag: order.etag(),
         refund_due: money(currency, order.refund_due),
+        refunded: money(currency, 0),
     }
 }
 
@@ -215,6 +216,11 @@ pub fn refund(refund: &Refund) -> pb::Refund {
         create_time: time(refund.create_time),
         finish_time: refund.finish_time.map(Micros::to_proto),
         etag: refund.etag(),
+        attempt: 1,
+        failure: pb::RefundFailure::Unspecified.into(),
+        refund_reference: String::new(),
+        return_id: String::new(),
+        report_time: None,
     }
 }
 
