@@ -1,6 +1,7 @@
 //! The contract's methods: parse, run the operation, render.
 
 mod feed;
+mod import;
 mod listing;
 mod parse;
 mod partner;

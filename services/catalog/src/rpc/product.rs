@@ -132,6 +132,15 @@ impl ProductService for Rpc {
         .await
     }
 
+    type ImportProductsStream = super::import::Answers;
+
+    async fn import_products(
+        &self,
+        request: Request<tonic::Streaming<ImportProductsRequest>>,
+    ) -> Answer<Self::ImportProductsStream> {
+        super::import::import(self, request).await
+    }
+
     async fn get_product(&self, request: Request<GetProductRequest>) -> Answer<GetProductResponse> {
         let (caller, asked) = open(request)?;
         let mut v = Violations::new();

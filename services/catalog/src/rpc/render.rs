@@ -89,6 +89,7 @@ pub(crate) fn product(product: &Product) -> v1::Product {
         update_time: time(product.update_time),
         etag: product.version.etag(),
         external_key: details.external_key.clone(),
+        source: None,
     }
 }
 
@@ -141,6 +142,7 @@ fn variant(variant: &Variant) -> v1::Variant {
         unit_policy: unit_policy.into(),
         gtin: gtin.clone(),
         weight_grams: *weight_grams,
+        source: None,
     }
 }
 
