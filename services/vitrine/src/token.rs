@@ -18,7 +18,7 @@ use crate::keys;
 pub const STATEMENT_TYPE: &str = "vitrine-payment+jwt";
 
 /// Every scope that partners may have.
-const PARTNER_SCOPES: [&str; 8] = [
+const PARTNER_SCOPES: [&str; 9] = [
     "catalog.read",
     "catalog.write",
     "room.read",
@@ -26,11 +26,12 @@ const PARTNER_SCOPES: [&str; 8] = [
     "order.write",
     "contact.write",
     "fulfillment.read",
+    "return.write",
     "feed.read",
 ];
 
 /// Every scope of the retailer; roles narrow them.
-const RETAILER_SCOPES: [&str; 10] = [
+const RETAILER_SCOPES: [&str; 14] = [
     "catalog.read",
     "catalog.write",
     "room.read",
@@ -41,6 +42,10 @@ const RETAILER_SCOPES: [&str; 10] = [
     "fulfillment.read",
     "fulfillment.write",
     "feed.read",
+    "conversion.write",
+    "rate.read",
+    "rate.write",
+    "report.read",
 ];
 
 /// What `vitrine token` makes.

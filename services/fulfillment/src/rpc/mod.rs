@@ -5,6 +5,7 @@ mod feed;
 mod parse;
 mod read;
 pub mod render;
+mod returns;
 mod ship;
 mod track;
 
@@ -18,6 +19,7 @@ use contracts::fulfillment::v1::fulfillment_feed_service_server::FulfillmentFeed
 use contracts::fulfillment::v1::fulfillment_service_server::{
     FulfillmentService, FulfillmentServiceServer,
 };
+use contracts::fulfillment::v1::return_service_server::{ReturnService, ReturnServiceServer};
 use kit::caller::Caller;
 use kit::errors::Refusal;
 use prost::Message;
@@ -54,10 +56,11 @@ impl Api {
         }
     }
 
-    /// Adds the routes of both services.
+    /// Adds the routes of all services.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes
             .add_service(FulfillmentServiceServer::new(self.clone()))
+            .add_service(ReturnServiceServer::new(self.clone()))
             .add_service(FulfillmentFeedServiceServer::new(self));
     }
 
@@ -93,9 +96,9 @@ fn verdict(outcome: Result<String, &Refusal>) -> pb::ShipmentVerdict {
 
 /// Answers each call with the [`Api`]'s function of the same name.
 macro_rules! answer {
-    ($($method:ident: $request:ident => $response:ident;)+) => {
+    ($service:ident: $($method:ident: $request:ident => $response:ident;)+) => {
         #[tonic::async_trait]
-        impl FulfillmentService for Api {
+        impl $service for Api {
             $(
                 async fn $method(
                     &self,
@@ -111,6 +114,7 @@ macro_rules! answer {
 }
 
 answer! {
+    FulfillmentService:
     list_work: ListWorkRequest => ListWorkResponse;
     get_fulfillment: GetFulfillmentRequest => GetFulfillmentResponse;
     list_fulfillments: ListFulfillmentsRequest => ListFulfillmentsResponse;
@@ -123,4 +127,15 @@ answer! {
     record_tracking: RecordTrackingRequest => RecordTrackingResponse;
     batch_record_tracking: BatchRecordTrackingRequest => BatchRecordTrackingResponse;
     cancel_fulfillment: CancelFulfillmentRequest => CancelFulfillmentResponse;
+}
+
+answer! {
+    ReturnService:
+    check_return_eligibility: CheckReturnEligibilityRequest => CheckReturnEligibilityResponse;
+    request_return: RequestReturnRequest => RequestReturnResponse;
+    decide_return: DecideReturnRequest => DecideReturnResponse;
+    cancel_return: CancelReturnRequest => CancelReturnResponse;
+    record_return_received: RecordReturnReceivedRequest => RecordReturnReceivedResponse;
+    get_return: GetReturnRequest => GetReturnResponse;
+    list_returns: ListReturnsRequest => ListReturnsResponse;
 }

@@ -44,7 +44,8 @@ impl Consume<pb::FulfillmentFeedEntry> for FulfillmentProgress {
                 progress::note_cancel_reason(tx, &order_id, reason).await
             }
             // Parcels are for those who follow them; what they did to units is in the fulfilment.
-            Some(Content::CancelDecided(_) | Content::Shipment(_)) | None => Ok(()),
+            Some(Content::CancelDecided(_) | Content::Shipment(_) | Content::GoodsReturn(_))
+            | None => Ok(()),
         }
     }
 }
