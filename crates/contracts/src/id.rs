@@ -292,6 +292,12 @@ ids! {
     VariantId = Variant("variant");
     /// One variant offered to one partner.
     ListingId = Listing("listing");
+    /// What was agreed with a brand.
+    BrandAgreementId = BrandAgreement("brand");
+    /// A partner's licence for a regulated category.
+    LicenceId = Licence("licence");
+    /// A legal entity of the retailer.
+    LegalEntityId = LegalEntity("entity");
     /// Sellable units that listings draw from.
     AllotmentId = Allotment("allotment");
     /// One change of an allotment's supply.
@@ -312,6 +318,8 @@ ids! {
     RoomId = Room("room");
     /// A channel that carries rooms.
     ChannelId = Channel("channel");
+    /// A place in a channel's programme.
+    SlotId = Slot("slot");
     /// Who presents a room.
     HostId = Host("host");
     /// Who is paid commission for a click or a room.
@@ -328,6 +336,14 @@ ids! {
     StopId = Stop("stop");
     /// Goods coming back.
     ReturnId = Return("return");
+    /// A signed link into the retailer's shop.
+    DeepLinkId = DeepLink("link");
+    /// A purchase that a deep link led to.
+    ConversionId = Conversion("conv");
+    /// A conversion undone, in part or as a whole.
+    ConversionReversalId = ConversionReversal("convrev");
+    /// A dated exchange rate.
+    ExchangeRateId = ExchangeRate("rate");
 }
 
 #[cfg(test)]

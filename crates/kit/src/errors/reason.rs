@@ -7,7 +7,12 @@ use tonic::Code;
 pub fn code_of(reason: ErrorReason) -> Code {
     use ErrorReason as R;
     match reason {
-        R::InvalidField | R::BadPageToken | R::BadCursor | R::BadQuote | R::MixedCurrency => {
+        R::InvalidField
+        | R::BadPageToken
+        | R::BadCursor
+        | R::BadQuote
+        | R::BadLink
+        | R::MixedCurrency => {
             Code::InvalidArgument
         }
         R::NotFound => Code::NotFound,
@@ -28,6 +33,7 @@ pub fn code_of(reason: ErrorReason) -> Code {
         | R::OutsideWindow
         | R::HostNotApproved
         | R::NotAllowedHere
+        | R::ProgrammeClash
         | R::SoldOut
         | R::PriceChanged
         | R::ListingNotLive
@@ -44,7 +50,11 @@ pub fn code_of(reason: ErrorReason) -> Code {
         | R::OverQuantity
         | R::RefundContradicted
         | R::ShipBlocked
-        | R::TooLate => Code::FailedPrecondition,
+        | R::TooLate
+        | R::ListingInApp
+        | R::NoLinkAddress
+        | R::LinkExpired
+        | R::RateMissing => Code::FailedPrecondition,
     }
 }
 

@@ -163,5 +163,9 @@ only_the_list! {
     stop_sale: StopSaleRequest => StopSaleResponse;
     resume_sale: ResumeSaleRequest => ResumeSaleResponse;
     create_deep_link: CreateDeepLinkRequest => CreateDeepLinkResponse;
+    get_deep_link: GetDeepLinkRequest => GetDeepLinkResponse;
     report_conversion: ReportConversionRequest => ReportConversionResponse;
+    reverse_conversion: ReverseConversionRequest => ReverseConversionResponse;
+    get_conversion: GetConversionRequest => GetConversionResponse;
+    list_conversions: ListConversionsRequest => ListConversionsResponse;
 }

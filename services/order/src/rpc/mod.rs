@@ -7,7 +7,7 @@ mod contact;
 mod drops;
 mod feed;
 mod handshake;
-mod later;
+mod link;
 pub mod parse;
 mod read;
 mod refund;
@@ -25,8 +25,12 @@ use contracts::id::PartnerId;
 use contracts::order::v1 as pb;
 use contracts::order::v1::allotment_service_server::{AllotmentService, AllotmentServiceServer};
 use contracts::order::v1::drop_service_server::{DropService, DropServiceServer};
+use contracts::order::v1::exchange_rate_service_server::{
+    ExchangeRateService, ExchangeRateServiceServer,
+};
 use contracts::order::v1::order_feed_service_server::OrderFeedServiceServer;
 use contracts::order::v1::order_service_server::{OrderService, OrderServiceServer};
+use contracts::order::v1::report_service_server::{ReportService, ReportServiceServer};
 use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
 use kit::ids::SharedIds;
@@ -99,7 +103,9 @@ impl Api {
             .add_service(OrderServiceServer::new(self.clone()))
             .add_service(OrderFeedServiceServer::new(self.clone()))
             .add_service(AllotmentServiceServer::new(self.clone()))
-            .add_service(DropServiceServer::new(self));
+            .add_service(DropServiceServer::new(self.clone()))
+            .add_service(ExchangeRateServiceServer::new(self.clone()))
+            .add_service(ReportServiceServer::new(self));
     }
 
     /// A page of a list; `query` is what else decides what is in it.
@@ -207,7 +213,11 @@ answer! {
         stop_sale: StopSaleRequest => StopSaleResponse;
         resume_sale: ResumeSaleRequest => ResumeSaleResponse;
         create_deep_link: CreateDeepLinkRequest => CreateDeepLinkResponse;
+        get_deep_link: GetDeepLinkRequest => GetDeepLinkResponse;
         report_conversion: ReportConversionRequest => ReportConversionResponse;
+        reverse_conversion: ReverseConversionRequest => ReverseConversionResponse;
+        get_conversion: GetConversionRequest => GetConversionResponse;
+        list_conversions: ListConversionsRequest => ListConversionsResponse;
     }
 }
 
@@ -229,5 +239,19 @@ answer! {
         end_drop: EndDropRequest => EndDropResponse;
         get_drop: GetDropRequest => GetDropResponse;
         list_drops: ListDropsRequest => ListDropsResponse;
+    }
+}
+
+answer! {
+    ExchangeRateService {
+        record_exchange_rate: RecordExchangeRateRequest => RecordExchangeRateResponse;
+        get_exchange_rate: GetExchangeRateRequest => GetExchangeRateResponse;
+        list_exchange_rates: ListExchangeRatesRequest => ListExchangeRatesResponse;
+    }
+}
+
+answer! {
+    ReportService {
+        summarize_sales: SummarizeSalesRequest => SummarizeSalesResponse;
     }
 }

@@ -334,6 +334,15 @@ service! {
             let (products, next_page_token) = page(&lists.products, &request.into_inner().page_token);
             Ok(Response::new(catalog::ListProductsResponse { products, next_page_token }))
         }
+
+        type ImportProductsStream = futures::stream::Empty<Result<catalog::ImportProductsResponse, Status>>;
+
+        async fn import_products(
+            &self,
+            _: Request<tonic::Streaming<catalog::ImportProductsRequest>>,
+        ) -> Result<Response<Self::ImportProductsStream>, Status> {
+            Err(Status::unimplemented("the order service never calls this"))
+        }
     }
     never {
         create_product: CreateProductRequest => CreateProductResponse;
@@ -364,5 +373,8 @@ service! {
         resume_listing: ResumeListingRequest => ResumeListingResponse;
         end_listing: EndListingRequest => EndListingResponse;
         get_listing: GetListingRequest => GetListingResponse;
+        batch_propose_listings: BatchProposeListingsRequest => BatchProposeListingsResponse;
+        batch_decide_listings: BatchDecideListingsRequest => BatchDecideListingsResponse;
+        list_terms_versions: ListTermsVersionsRequest => ListTermsVersionsResponse;
     }
 }

@@ -25,6 +25,7 @@ fn story(entries: &[pb::OrderFeedEntry]) -> Vec<String> {
             .as_str_name()
             .replace("PAYMENT_OUTCOME_", "payment "),
         Content::StockChanged(_) => "stock".into(),
+        Content::ConversionChanged(_) => "conversion".into(),
     };
     entries.iter().map(word).collect()
 }

@@ -187,7 +187,7 @@ on_both_engines! {
     async fn what_is_not_offered_is_said(t: TestDb) {
         let world = World::start(t).await;
         world.stock(3).await;
-        let (mut partner, mut ops) = (world.partner(1), world.ops());
+        let mut partner = world.partner(1);
         let request = pb::PlaceOrderRequest { person_key: "p".into(), ..world.order("o", &[(1, 1)]) };
         let status = refused(partner.orders.place_order(request).await, "NOT_OFFERED", Code::Unimplemented);
         assert_eq!(told(&status, "field"), "person_key");
@@ -203,18 +203,5 @@ on_both_engines! {
         refused(partner.orders.report_refund(report(refund_id.as_str())).await, "NOT_OFFERED", Code::Unimplemented);
         let status = refused(partner.orders.report_refund(report("x")).await, "INVALID_FIELD", Code::InvalidArgument);
         assert_eq!(fields(&status), ["refund_id"]);
-        let link = |shopper_ref: &str| pb::CreateDeepLinkRequest {
-            request_id: "r".into(), listing_id: listing_id(1).into(), shopper_ref: shopper_ref.into(),
-            touchpoints: Vec::new(),
-        };
-        refused(partner.orders.create_deep_link(link("ann")).await, "NOT_OFFERED", Code::Unimplemented);
-        let status = refused(partner.orders.create_deep_link(link("")).await, "INVALID_FIELD", Code::InvalidArgument);
-        assert_eq!(fields(&status), ["shopper_ref"]);
-        let conversion = |amount| pb::ReportConversionRequest {
-            request_id: "r".into(), link_token: "t".into(), amount,
-        };
-        refused(ops.orders.report_conversion(conversion(money(-5))).await, "NOT_OFFERED", Code::Unimplemented);
-        let status = refused(ops.orders.report_conversion(conversion(None)).await, "INVALID_FIELD", Code::InvalidArgument);
-        assert_eq!(fields(&status), ["amount"]);
     }
 }
