@@ -242,6 +242,27 @@ impl ListingService for Rpc {
         }
         .into())
     }
+
+    async fn batch_propose_listings(
+        &self,
+        _: Request<BatchProposeListingsRequest>,
+    ) -> Answer<BatchProposeListingsResponse> {
+        Err(crate::model::not_offered("request", "this method").into())
+    }
+
+    async fn batch_decide_listings(
+        &self,
+        _: Request<BatchDecideListingsRequest>,
+    ) -> Answer<BatchDecideListingsResponse> {
+        Err(crate::model::not_offered("request", "this method").into())
+    }
+
+    async fn list_terms_versions(
+        &self,
+        _: Request<ListTermsVersionsRequest>,
+    ) -> Answer<ListTermsVersionsResponse> {
+        Err(crate::model::not_offered("request", "this method").into())
+    }
 }
 
 fn state(state: v1::ListingState) -> Option<ListingState> {

@@ -1,19 +1,28 @@
 //! The contract's methods: parse, run the operation, render.
 
+mod assortment;
+mod brand;
 mod feed;
 mod import;
+mod legal_entity;
 mod listing;
 mod parse;
 mod partner;
 mod product;
+mod regulation;
+
 pub(crate) mod render;
 
 use std::sync::Arc;
 
+use contracts::catalog::v1::assortment_service_server::AssortmentServiceServer;
+use contracts::catalog::v1::brand_service_server::BrandServiceServer;
 use contracts::catalog::v1::catalog_feed_service_server::CatalogFeedServiceServer;
+use contracts::catalog::v1::legal_entity_service_server::LegalEntityServiceServer;
 use contracts::catalog::v1::listing_service_server::ListingServiceServer;
 use contracts::catalog::v1::partner_service_server::PartnerServiceServer;
 use contracts::catalog::v1::product_service_server::ProductServiceServer;
+use contracts::catalog::v1::regulation_service_server::RegulationServiceServer;
 use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
 use kit::lifecycle::Lifecycle;
@@ -55,6 +64,10 @@ impl Rpc {
             .add_service(PartnerServiceServer::new(self.clone()))
             .add_service(ProductServiceServer::new(self.clone()))
             .add_service(ListingServiceServer::new(self.clone()))
+            .add_service(BrandServiceServer::new(self.clone()))
+            .add_service(RegulationServiceServer::new(self.clone()))
+            .add_service(LegalEntityServiceServer::new(self.clone()))
+            .add_service(AssortmentServiceServer::new(self.clone()))
             .add_service(CatalogFeedServiceServer::new(self));
     }
 

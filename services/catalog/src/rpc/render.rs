@@ -175,6 +175,7 @@ pub(crate) fn listing(listing: &Listing) -> v1::Listing {
         create_time: time(listing.create_time),
         update_time: time(listing.update_time),
         etag: listing.version.etag(),
+        ..v1::Listing::default()
     }
 }
 
@@ -216,6 +217,7 @@ fn terms(terms: &Terms) -> v1::ListingTerms {
         remorse_period: Some(duration(terms.remorse_period)),
         ship_within: Some(duration(terms.ship_within)),
         ship_not_before: terms.ship_not_before.map(Micros::to_proto),
+        ..v1::ListingTerms::default()
     }
 }
 

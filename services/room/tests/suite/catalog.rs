@@ -20,7 +20,7 @@ use futures::stream::BoxStream;
 use kit::clock::Micros;
 use kit::errors::Refusal;
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 type Answer<R> = Result<Response<R>, Status>;
 
@@ -271,7 +271,10 @@ impl ProductService for FakeCatalog {
         add_variant: AddVariantRequest => AddVariantResponse;
         archive_product: ArchiveProductRequest => ArchiveProductResponse;
         get_product: GetProductRequest => GetProductResponse;
+        import_products: Streaming<ImportProductsRequest> => Self::ImportProductsStream;
     }
+
+    type ImportProductsStream = BoxStream<'static, Result<ImportProductsResponse, Status>>;
 }
 
 impl ListingService for FakeCatalog {
@@ -287,6 +290,9 @@ impl ListingService for FakeCatalog {
         resume_listing: ResumeListingRequest => ResumeListingResponse;
         end_listing: EndListingRequest => EndListingResponse;
         get_listing: GetListingRequest => GetListingResponse;
+        batch_propose_listings: BatchProposeListingsRequest => BatchProposeListingsResponse;
+        batch_decide_listings: BatchDecideListingsRequest => BatchDecideListingsResponse;
+        list_terms_versions: ListTermsVersionsRequest => ListTermsVersionsResponse;
     }
 }
 
