@@ -129,6 +129,7 @@ pub fn ledger(at: Moment, happened: &LedgerEvent, offers: &[Offer]) -> Bytes {
             Content::StateChanged(pb::RoomStateChanged {
                 state,
                 reason: reason.clone(),
+                next_room_id: String::new(),
             })
         }
         LedgerEvent::Item(item) => Content::ItemChanged(render::item(item, offers)),

@@ -1,8 +1,12 @@
 //! The contract's methods: parse, run the operation, render.
 
 mod audience;
+mod channels;
+mod creators;
 mod feed;
+mod follows;
 mod hosts;
+mod programme;
 pub mod render;
 mod rooms;
 mod showcase;
@@ -15,7 +19,11 @@ use ::store::idempotency::{Fingerprint, Idempotent, Keyed};
 use ::store::{Db, Operation};
 use contracts::common::v1::Audience;
 use contracts::id::OutletId;
+use contracts::room::v1::channel_service_server::ChannelServiceServer;
+use contracts::room::v1::creator_service_server::CreatorServiceServer;
+use contracts::room::v1::follow_service_server::FollowServiceServer;
 use contracts::room::v1::host_service_server::HostServiceServer;
+use contracts::room::v1::programme_service_server::ProgrammeServiceServer;
 use contracts::room::v1::room_feed_service_server::RoomFeedServiceServer;
 use contracts::room::v1::room_service_server::RoomServiceServer;
 use contracts::room::v1::showcase_service_server::ShowcaseServiceServer;
@@ -62,6 +70,10 @@ impl Api {
             .add_service(HostServiceServer::new(self.clone()))
             .add_service(RoomServiceServer::new(self.clone()))
             .add_service(ShowcaseServiceServer::new(self.clone()))
+            .add_service(ChannelServiceServer::new(self.clone()))
+            .add_service(ProgrammeServiceServer::new(self.clone()))
+            .add_service(CreatorServiceServer::new(self.clone()))
+            .add_service(FollowServiceServer::new(self.clone()))
             .add_service(watch::AudienceRoutes::new(self.clone()))
             .add_service(RoomFeedServiceServer::new(self));
     }

@@ -67,6 +67,11 @@ pub fn room(room: &Room, eyes: &Eyes, counters: Option<Counters>) -> pb::Room {
         create_time: Some(room.create_time.to_proto()),
         etag: room.etag(),
         drop_id: id(room.drop_id),
+        venue: String::new(),
+        slot_id: String::new(),
+        slot_start_time: None,
+        overridden: false,
+        next_room_id: String::new(),
     }
 }
 

@@ -176,6 +176,20 @@ impl RoomService for Api {
         }
         .into())
     }
+
+    async fn list_live_now(
+        &self,
+        _request: Request<ListLiveNowRequest>,
+    ) -> Answer<ListLiveNowResponse> {
+        Err(not_offered("ListLiveNow", "soon").into())
+    }
+
+    async fn get_timeline(
+        &self,
+        _request: Request<GetTimelineRequest>,
+    ) -> Answer<GetTimelineResponse> {
+        Err(not_offered("GetTimeline", "soon").into())
+    }
 }
 
 impl Api {

@@ -163,6 +163,7 @@ on_both_engines! {
             Content::Item(item) => format!("item {}", item.explaining),
             Content::ItemRemoved(_) => "removed".into(),
             Content::Question(question) => question.state().as_str_name().replace("QUESTION_STATE_", "question "),
+            other => format!("{other:?}"),
         });
         let told = ["host PENDING", "host APPROVED", "DRAFT", "SCHEDULED", "LIVE", "item false", "item true", "question OPEN", "item false", "ENDED"];
         assert_eq!(words.collect::<Vec<_>>(), told);
