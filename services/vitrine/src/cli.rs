@@ -110,6 +110,10 @@ struct ServeArgs {
     /// Where health and metrics listen, in plaintext [default: 127.0.0.1:7701].
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    /// Also play a retailer for a partner's engineer: a partner with listings, stock and a room on air, and a
+    /// warehouse that ships by itself. What a program needs is written to `partner` in the data folder.
+    #[arg(long, conflicts_with = "services")]
+    sandbox: bool,
 }
 
 #[derive(Debug, Args)]
@@ -159,7 +163,7 @@ impl Cli {
             Command::Demo(args) => {
                 demo::command(config, args.seed, args.report, args.connect).await
             }
-            Command::Serve(args) => serve::run(config, args.services).await,
+            Command::Serve(args) => serve::run(config, args.services, args.sandbox).await,
             Command::Migrate { services } => migrate::run(&config, &services)
                 .await
                 .map(|()| ExitCode::SUCCESS),

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod keys;
 pub mod migrate;
 pub mod probe;
+pub mod sandbox;
 pub mod serve;
 pub mod suite;
 pub mod token;

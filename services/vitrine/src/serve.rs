@@ -10,10 +10,15 @@ use kit::telemetry::{self, Metrics};
 
 use crate::cli::Service;
 use crate::config::VitrineConfig;
+use crate::sandbox;
 use crate::suite::Suite;
 
-/// Serves the services named, or all.
-pub async fn run(mut config: VitrineConfig, services: Vec<Service>) -> anyhow::Result<ExitCode> {
+/// Serves the services named, or all, and on request plays a retailer for a partner's engineer.
+pub async fn run(
+    mut config: VitrineConfig,
+    services: Vec<Service>,
+    sandbox: bool,
+) -> anyhow::Result<ExitCode> {
     let embedded = services.is_empty();
     if embedded && config.drain == DrainConfig::default() {
         // Nobody balances load to a laptop, so nobody has to hear first that it ends.
@@ -37,6 +42,9 @@ pub async fn run(mut config: VitrineConfig, services: Vec<Service>) -> anyhow::R
     )
     .await?;
     announce(&config, &suite, embedded);
+    if sandbox {
+        sandbox::start(&config, &suite).await?;
+    }
     let cause = lifecycle.wait_for_shutdown().await;
     tracing::info!(%cause, "stopping");
     let report = lifecycle
@@ -66,8 +74,7 @@ fn announce(config: &VitrineConfig, suite: &Suite, embedded: bool) {
 }
 
 fn try_it(config: &VitrineConfig, suite: &Suite) -> String {
-    let program =
-        std::env::current_exe().map_or_else(|_| "vitrine".to_owned(), |path| quoted(&path));
+    let program = program();
     let data = std::path::absolute(&config.data_dir)
         .map_or_else(|_| quoted(&config.data_dir), |path| quoted(&path));
     if on_path("buf") && config.reflection {
@@ -83,8 +90,13 @@ fn try_it(config: &VitrineConfig, suite: &Suite) -> String {
     }
 }
 
+/// This program as a shell takes it.
+pub(crate) fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "vitrine".to_owned(), |path| quoted(&path))
+}
+
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = text
         .chars()

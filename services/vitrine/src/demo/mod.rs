@@ -3,7 +3,7 @@
 
 mod audience;
 mod checks;
-mod client;
+pub(crate) mod client;
 mod command;
 mod plan;
 mod platform;
@@ -12,9 +12,9 @@ mod scenes;
 mod screen;
 mod shopper;
 mod stage;
-mod tokens;
+pub(crate) mod tokens;
 mod warehouse;
-mod world;
+pub(crate) mod world;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
