@@ -12,6 +12,8 @@ CREATE TABLE partner (
     display_name TEXT   NOT NULL,
     state        TEXT   NOT NULL CONSTRAINT partner_state CHECK (state IN ('ACTIVE', 'SUSPENDED')),
     etag         TEXT   NOT NULL,
+    -- The number in the etag: an older word never replaces a newer one.
+    version      INTEGER NOT NULL DEFAULT 0,
     update_time  INTEGER NOT NULL
 ) STRICT;
 
@@ -23,6 +25,12 @@ CREATE TABLE payment_key (
     state          TEXT   NOT NULL CONSTRAINT payment_key_state CHECK (state IN ('ACTIVE', 'REVOKED')),
     update_time    INTEGER NOT NULL,
     UNIQUE (partner_id, kid)
+) STRICT;
+
+-- The latest word on a product; what else is known of it stands with its variants and listings.
+CREATE TABLE product (
+    product_id TEXT PRIMARY KEY,
+    version    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE variant (
@@ -69,6 +77,7 @@ CREATE TABLE listing (
     ship_within_us                 INTEGER  NOT NULL CONSTRAINT listing_ship_within CHECK (ship_within_us >= 0),
     ship_not_before                INTEGER,
     etag                           TEXT    NOT NULL,
+    version                        INTEGER  NOT NULL DEFAULT 0,
     update_time                    INTEGER  NOT NULL
 ) STRICT;
 CREATE INDEX listing_by_product ON listing (product_id);

@@ -46,7 +46,7 @@ impl Consume<pb::CatalogFeedEntry> for CatalogMirror {
             }
             Some(Content::Product(product)) => {
                 let (product_id, variants) = self::product(product)?;
-                mirrors::product_put(tx, &product_id, &product.title, &variants).await
+                mirrors::product_put(tx, &product_id, &product.etag, &product.title, &variants).await
             }
             Some(Content::Listing(listing)) => {
                 let (listing, update_time) = self::listing(listing, self.ship_within)?;

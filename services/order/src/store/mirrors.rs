@@ -1,11 +1,14 @@
 //! What the catalogue's feed brought: partners, their keys, variants, listings. Only the feed writes here.
+//!
+//! Two replicas may bring the same thing: while one still reads the catalogue's lists, the other may have followed
+//! the feed past what they say. So each row keeps the version it is of, and an older word changes nothing.
 
 use ::store::{Tx, bulk, sql};
 use contracts::id::{ListingId, PartnerId, PaymentKeyId, ProductId, VariantId};
 use kit::clock::Micros;
 use kit::errors::Fault;
 
-use super::{id, micros};
+use super::{id, micros, version_of};
 use crate::model::{Listing, PartnerState, Unit};
 
 /// A partner as the catalogue has it.
@@ -28,13 +31,16 @@ pub async fn partner_put(tx: &mut Tx, partner: &MirroredPartner) -> Result<(), F
     sql!(
         tx,
         execute,
-        "INSERT INTO partner (partner_id, display_name, state, etag, update_time) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO partner (partner_id, display_name, state, etag, version, update_time) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (partner_id) DO UPDATE SET display_name = excluded.display_name, state = excluded.state, \
-         etag = excluded.etag, update_time = excluded.update_time",
+         etag = excluded.etag, version = excluded.version, update_time = excluded.update_time \
+         WHERE partner.version <= excluded.version",
         partner.partner_id,
         &partner.display_name,
         partner.state.as_str(),
         &partner.etag,
+        version_of(&partner.etag),
         partner.update_time
     )?;
     Ok(())
@@ -113,9 +119,21 @@ pub struct MirroredVariant {
 pub async fn product_put(
     tx: &mut Tx,
     product_id: &ProductId,
+    etag: &str,
     title: &str,
     variants: &[MirroredVariant],
 ) -> Result<(), Fault> {
+    let news = sql!(
+        tx,
+        execute,
+        "INSERT INTO product (product_id, version) VALUES ($1, $2) ON CONFLICT (product_id) \
+         DO UPDATE SET version = excluded.version WHERE product.version <= excluded.version",
+        product_id,
+        version_of(etag)
+    )?;
+    if news == 0 {
+        return Ok(());
+    }
     let ids: Vec<VariantId> = variants.iter().map(|variant| variant.variant_id).collect();
     let skus: Vec<&str> = variants
         .iter()
@@ -167,9 +185,9 @@ pub async fn listing_put(tx: &mut Tx, listing: &Listing, update_time: Micros) ->
          terms_version, currency_code, price, per_quantity, retailer_discount_basis_points, shipping, \
          tax_basis_points, tax_included, window_start_time, window_end_time, per_shopper_limit, territories, \
          commission_basis_points, legal_entity, purchase_mode, collected_by, remorse_us, ship_within_us, \
-         ship_not_before, etag, update_time) \
+         ship_not_before, etag, update_time, version) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27, $28, $29, $30) \
+         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) \
          ON CONFLICT (listing_id) DO UPDATE SET sku = excluded.sku, title = excluded.title, unit = excluded.unit, \
          quantity_step = excluded.quantity_step, state = excluded.state, terms_version = excluded.terms_version, \
          currency_code = excluded.currency_code, price = excluded.price, per_quantity = excluded.per_quantity, \
@@ -180,7 +198,8 @@ pub async fn listing_put(tx: &mut Tx, listing: &Listing, update_time: Micros) ->
          commission_basis_points = excluded.commission_basis_points, legal_entity = excluded.legal_entity, \
          purchase_mode = excluded.purchase_mode, collected_by = excluded.collected_by, \
          remorse_us = excluded.remorse_us, ship_within_us = excluded.ship_within_us, \
-         ship_not_before = excluded.ship_not_before, etag = excluded.etag, update_time = excluded.update_time",
+         ship_not_before = excluded.ship_not_before, etag = excluded.etag, update_time = excluded.update_time, \
+         version = excluded.version WHERE listing.version <= excluded.version",
         listing.listing_id,
         listing.partner_id,
         listing.variant_id,
@@ -210,7 +229,8 @@ pub async fn listing_put(tx: &mut Tx, listing: &Listing, update_time: Micros) ->
         micros(listing.ship_within),
         listing.ship_not_before,
         &listing.etag,
-        update_time
+        update_time,
+        version_of(&listing.etag)
     )?;
     Ok(())
 }

@@ -55,6 +55,13 @@ pub(crate) fn word<T>(parsed: Option<T>, column: &str) -> Result<T, Fault> {
         .ok_or_else(|| Fault::internal(format!("column {column} holds a word that means nothing")))
 }
 
+/// The number in an etag of this suite (`v12`), which grows with every change; 0 for an etag without one.
+pub(crate) fn version_of(etag: &str) -> i64 {
+    etag.strip_prefix('v')
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
 /// A currency from its column.
 pub(crate) fn currency(code: &str) -> Result<Currency, Fault> {
     Currency::parse(code).map_err(Fault::internal)

@@ -88,6 +88,35 @@ on_both_engines! {
         assert!(world.enter(Content::PaymentKey(catalog::PaymentKey::default())).await.is_err());
     }
 
+    async fn an_older_word_that_comes_late_changes_nothing(t: TestDb) {
+        let world = World::start(t).await;
+        world.stock(9).await;
+        let listed = |etag: &str, discount: i32| catalog::Listing {
+            etag: etag.into(),
+            ..listing_with(1, |terms| terms.retailer_discount_basis_points = discount)
+        };
+        // Versions are numbers, not texts: v10 comes after v9.
+        world.enter_listing(listed("v10", 1_000)).await;
+        world.enter_listing(listed("v9", 5_000)).await;
+        assert_eq!(price(&world).await, Some(PRICE - PRICE / 10));
+        let titled = |etag: &str, title: &str| {
+            Content::Product(catalog::Product { etag: etag.into(), title: title.into(), ..product() })
+        };
+        world.enter(titled("v3", "Kettle")).await.expect("renamed");
+        world.enter(titled("v2", "Teapot")).await.expect("late");
+        let request = pb::PlaceOrderRequest { expected_payable: money(PRICE - PRICE / 10), ..world.order("o-1", &[(1, 1)]) };
+        let placed = world.partner(1).orders.place_order(request).await.expect("placed").into_inner();
+        assert_eq!(placed.lines[0].title, "Kettle");
+        let state = |etag: &str, active| {
+            Content::Partner(catalog::Partner { etag: etag.into(), ..partner_of(1, active) })
+        };
+        world.enter(state("v3", false)).await.expect("suspended");
+        world.enter(state("v2", true)).await.expect("late");
+        assert_eq!(price(&world).await, None);
+        world.enter(state("v4", true)).await.expect("resumed");
+        assert!(price(&world).await.is_some());
+    }
+
     async fn terms_are_taken_whole(t: TestDb) {
         let world = World::start(t).await;
         world.stock(9).await;
