@@ -42,15 +42,17 @@ impl Wire {
     }
 
     /// To a service at `http://name:port` or `https://name:port`, balanced over all addresses that the
-    /// name has, now and later. Nothing is retried here.
+    /// name has, now and later. Where there is no name for all replicas, their addresses stand beside each
+    /// other: `http://10.0.0.1:7700,http://10.0.0.2:7700`; with `https` all must show the first one's
+    /// certificate. Nothing is retried here.
     pub fn remote(
         uri: &str,
         config: &RemoteConfig,
         clock: &SharedClock,
         ids: &SharedIds,
     ) -> Result<Wire, WireError> {
-        let target = target::Target::parse(uri, config)?;
-        let names = Arc::new(Dns::new(target.host(), target.port()));
+        let (target, names) = target::Target::parse_all(uri, config)?;
+        let names: Arc<dyn Resolve> = Arc::new(resolve::Several(names));
         Ok(Self::over(remote::Remote::start(
             target, names, config, clock, ids,
         )))

@@ -36,3 +36,27 @@ impl Resolve for Dns {
         })
     }
 }
+
+/// Several names, such as one for each machine where there is no name for all of them.
+pub(super) struct Several(pub(super) Vec<Dns>);
+
+impl Resolve for Several {
+    fn resolve(&self) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move {
+            let asked = futures::future::join_all(self.0.iter().map(Dns::resolve)).await;
+            let mut found = Vec::new();
+            let mut failure = None;
+            for answer in asked {
+                match answer {
+                    Ok(addresses) => found.extend(addresses),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            // One machine whose name is gone takes nothing from the others.
+            match failure {
+                Some(error) if found.is_empty() => Err(error),
+                _ => Ok(found),
+            }
+        })
+    }
+}

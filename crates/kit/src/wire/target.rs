@@ -8,6 +8,8 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
+use super::resolve::Dns;
+
 /// The limits of a wire across the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -61,7 +63,9 @@ impl Default for RemoteConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The address is none.
-    #[error("{uri:?} is no address of a service; write http://name:port or https://name:port")]
+    #[error(
+        "{uri:?} is no address of a service; write http://name:port or https://name:port, several of one kind with a comma between"
+    )]
     Address {
         /// What was given.
         uri: String,
@@ -85,6 +89,24 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// One address, or several with a comma between; how connections look follows from the first.
+    pub(super) fn parse_all(
+        text: &str,
+        config: &RemoteConfig,
+    ) -> Result<(Target, Vec<Dns>), WireError> {
+        let mut addresses = text.split(',').map(str::trim);
+        let target = Target::parse(addresses.next().unwrap_or_default(), config)?;
+        let mut names = vec![Dns::new(target.host(), target.port())];
+        for address in addresses {
+            let other = Target::parse(address, config)?;
+            if other.tls.is_some() != target.tls.is_some() {
+                return Err(WireError::Address { uri: text.into() });
+            }
+            names.push(Dns::new(other.host(), other.port()));
+        }
+        Ok((target, names))
+    }
+
     pub(super) fn parse(text: &str, config: &RemoteConfig) -> Result<Target, WireError> {
         let wrong = || WireError::Address {
             uri: text.to_owned(),

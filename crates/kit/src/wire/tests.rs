@@ -131,6 +131,8 @@ fn what_is_no_address_is_refused_at_start() {
         "ftp://order:1",
         "http://order:7500/path",
         "http://order?x=1",
+        "http://one:7500,",
+        "http://one:7500,order",
     ] {
         assert!(refused(uri).contains("http://name:port"), "{uri}");
     }

@@ -92,6 +92,24 @@ async fn call_until(wire: &Wire, what: &str, done: impl Fn() -> bool) {
 }
 
 #[tokio::test]
+async fn addresses_beside_each_other_are_replicas_too() {
+    let bench = Bench::new();
+    let (a, b) = (Replica::start(&bench).await, Replica::start(&bench).await);
+    let wire = remote(
+        &format!("http://{}, http://{}", a.address, b.address),
+        &bench,
+    );
+    call_until(&wire, "both are called", || a.hits() > 0 && b.hits() > 0).await;
+    a.stop().await;
+    let before = b.hits();
+    call_until(&wire, "the one that is left is called", || {
+        b.hits() > before + 20
+    })
+    .await;
+    b.stop().await;
+}
+
+#[tokio::test]
 async fn calls_spread_over_all_replicas() {
     let bench = Bench::new();
     let (a, b) = (Replica::start(&bench).await, Replica::start(&bench).await);
