@@ -1,10 +1,15 @@
 //! Limits of the service.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use store::consumer::ConsumerConfig;
 use store::feed::{FeedConfig, SweepConfig};
 
 use crate::model::shipment::EventLimits;
+use crate::ops::returns::ReturnLimits;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Limits and rhythms; every unit is in the name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +39,26 @@ pub struct Config {
     pub tombstones_per_order_max: i64,
     /// Days that a cancellation waits for its order before it is forgotten.
     pub tombstone_keep_days: u32,
-    /// Milliseconds between looks for blocks that time has lifted.
+    /// Seconds after a delivery during which a return may be asked for. The order service counts an order as
+    /// completed after its own `return_window_s`: keep the two the same.
+    pub return_window_s: u64,
+    /// Days from its approval in which a return has to come when the decision names no time.
+    pub return_by_days_default: u32,
+    /// The most days from its approval in which a return may have to come.
+    pub return_by_days_max: u32,
+    /// The most returns of one order, whatever became of them.
+    pub returns_per_order_max: u32,
+    /// The most deliveries of one order that are looked at, the latest; older ones cannot be sent back.
+    pub return_deliveries_max: u32,
+    /// The most returns on a page of their list.
+    pub return_page_size_max: u32,
+    /// The most items in the receipt of one return.
+    pub received_items_max: usize,
+    /// Days after the end of a return before the shopper's words about it are forgotten.
+    pub return_note_keep_days: u32,
+    /// Milliseconds between looks for blocks that time has lifted and returns that time has ended.
     pub lift_interval_ms: u64,
-    /// The most fulfilments lifted, or tombstones forgotten, in one unit of work.
+    /// The most fulfilments lifted, returns ended, or tombstones or notes forgotten, in one unit of work.
     pub lift_rows_max: u32,
     /// The service's own feed.
     pub feed: FeedConfig,
@@ -61,6 +83,14 @@ impl Default for Config {
             events_per_shipment_max: 1_000,
             tombstones_per_order_max: 20,
             tombstone_keep_days: 30,
+            return_window_s: 14 * 24 * 60 * 60,
+            return_by_days_default: 14,
+            return_by_days_max: 90,
+            returns_per_order_max: 100,
+            return_deliveries_max: 1_000,
+            return_page_size_max: 200,
+            received_items_max: 500,
+            return_note_keep_days: 90,
             lift_interval_ms: 500,
             lift_rows_max: 500,
             feed: FeedConfig::default(),
@@ -71,6 +101,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The limits on returns.
+    pub fn return_limits(&self) -> ReturnLimits {
+        ReturnLimits {
+            window: Duration::from_secs(self.return_window_s),
+            per_order_max: self.returns_per_order_max.into(),
+            deliveries_max: self.return_deliveries_max.into(),
+            by_default: DAY * self.return_by_days_default,
+            by_max: DAY * self.return_by_days_max,
+        }
+    }
+
     pub(crate) fn event_limits(&self) -> EventLimits {
         EventLimits {
             shown_max: self.events_shown_max,

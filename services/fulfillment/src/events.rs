@@ -16,9 +16,11 @@ use kit::clock::Micros;
 use kit::errors::Refusal;
 use kit::validate::Violations;
 
+use crate::model::returns::{GoodsReturn, RefundState, ReturnRefund};
 use crate::model::{
     Block, Blocks, CancelReason, CancelVerdict, Fulfillment, PaidLine, PaidOrder, Shipment,
 };
+use crate::ops::returns::RefundNews;
 use crate::rpc::render;
 
 fn entry(kind: &'static str, order: OrderId, content: Content) -> NewEntry {
@@ -75,6 +77,17 @@ pub fn cancel_decided(
     .etag(fulfillment.etag())
 }
 
+/// A return was asked for or changed; its state tells.
+pub fn return_changed(goods_return: &GoodsReturn) -> NewEntry {
+    entry(
+        "goods_return",
+        goods_return.order_id,
+        Content::GoodsReturn(render::goods_return(goods_return)),
+    )
+    .partner(goods_return.partner_id)
+    .etag(goods_return.etag())
+}
+
 /// What an entry of the order feed means here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderNews {
@@ -82,14 +95,23 @@ pub enum OrderNews {
     Paid(Box<PaidOrder>),
     /// An order's contact data is there.
     ContactSet(OrderId),
+    /// The refund of a return was authorised or changed.
+    ReturnRefund(Box<RefundNews>),
     /// Nothing.
     Other,
 }
 
 /// Reads an entry of the order feed that arrives `now`.
 pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refusal> {
-    let Some(OrderContent::OrderChanged(changed)) = &entry.content else {
-        return Ok(OrderNews::Other);
+    let changed = match &entry.content {
+        Some(OrderContent::OrderChanged(changed)) => changed,
+        Some(OrderContent::Refund(refund)) => {
+            let news = return_refund(refund)?;
+            return Ok(news.map_or(OrderNews::Other, |news| {
+                OrderNews::ReturnRefund(Box::new(news))
+            }));
+        }
+        _ => return Ok(OrderNews::Other),
     };
     let mut wrong = Violations::new();
     let order = wrong
@@ -109,6 +131,42 @@ pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refu
         }
         _ => Ok(OrderNews::Other),
     }
+}
+
+/// Reads a refund; none when it is for no return.
+pub fn return_refund(refund: &order_pb::Refund) -> Result<Option<RefundNews>, Refusal> {
+    if refund.return_id.is_empty() {
+        return Ok(None);
+    }
+    let mut wrong = Violations::new();
+    let return_id = wrong.id("return_id", &refund.return_id);
+    let order_id = wrong.id("order_id", &refund.order_id);
+    let refund_id = wrong.id("refund_id", &refund.refund_id);
+    let amount = wrong.money("shopper_amount", &refund.shopper_amount);
+    let state = match wrong.enumeration("state", refund.state) {
+        order_pb::RefundState::Unspecified => None,
+        order_pb::RefundState::Authorised => Some(RefundState::Authorised),
+        order_pb::RefundState::Executed => Some(RefundState::Executed),
+        order_pb::RefundState::Failed => Some(RefundState::Failed),
+    };
+    wrong.finish()?;
+    let known = (return_id, order_id, refund_id, amount, state);
+    let (Some(return_id), Some(order_id), Some(refund_id), Some(shopper_amount), Some(state)) =
+        known
+    else {
+        return Err(Refusal::not_found("refund"));
+    };
+    let refund = ReturnRefund {
+        refund_id,
+        state,
+        attempt: refund.attempt.max(0),
+        shopper_amount,
+    };
+    Ok(Some(RefundNews {
+        return_id,
+        order_id,
+        refund,
+    }))
 }
 
 /// Reads a paid order.

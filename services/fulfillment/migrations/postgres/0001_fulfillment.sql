@@ -60,7 +60,7 @@ CREATE INDEX fulfillment_by_state ON fulfillment (state, fulfillment_id);
 CREATE INDEX fulfillment_work ON fulfillment (work_time, fulfillment_id) WHERE work_time IS NOT NULL;
 CREATE INDEX fulfillment_lifted_by_time ON fulfillment (ship_not_before, fulfillment_id) WHERE remorse OR presale;
 
--- One line of it and its counters, which only grow.
+-- One line of it and its counters, which only grow but for in_returns.
 CREATE TABLE fulfillment_line (
     fulfillment_id TEXT COLLATE "C" NOT NULL REFERENCES fulfillment (fulfillment_id),
     order_line_id  TEXT COLLATE "C" NOT NULL,
@@ -74,9 +74,13 @@ CREATE TABLE fulfillment_line (
     shipped        BIGINT NOT NULL CHECK (shipped >= 0),
     delivered      BIGINT NOT NULL CHECK (delivered >= 0),
     undelivered    BIGINT NOT NULL CHECK (undelivered >= 0),
+    -- Delivered, and set aside for open returns; the one counter that falls as well.
+    in_returns     BIGINT NOT NULL CHECK (in_returns >= 0),
+    returned       BIGINT NOT NULL CHECK (returned >= 0),
     PRIMARY KEY (fulfillment_id, order_line_id),
     CONSTRAINT line_cancelled_or_shipped_once CHECK (cancelled + shipped <= ordered),
-    CONSTRAINT line_ends_only_what_was_shipped CHECK (delivered + undelivered <= shipped)
+    CONSTRAINT line_ends_only_what_was_shipped CHECK (delivered + undelivered <= shipped),
+    CONSTRAINT line_comes_back_once_and_only_when_delivered CHECK (in_returns + returned <= delivered)
 );
 
 -- Blocks that people set and lifted, and why.

@@ -6,15 +6,20 @@ use ::store::consumer::{Consume, Consumer, ConsumerConfig, Pages, Remote};
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::{
-    ListOrderFeedRequest, ListOrdersRequest, OrderFeedEntry, OrderState, WatchOrderFeedRequest,
+    ListOrderFeedRequest, ListOrdersRequest, ListRefundsRequest, OrderFeedEntry, OrderState,
+    WatchOrderFeedRequest,
 };
 use futures::StreamExt;
 use kit::caller::Caller;
 use kit::errors::Fault;
 use kit::wire::Wire;
 
-use super::{OrderNews, order_news, paid_order};
+use super::{OrderNews, order_news, paid_order, return_refund};
+use crate::model::returns::ReturnState;
 use crate::ops::intake::{self, LetIn};
+use crate::ops::read::ListReturns;
+use crate::ops::returns::{self, LearnRefund};
+use crate::store::return_list::ReturnQuery;
 
 /// The name under which the place in the order feed is kept.
 pub const CONSUMER: &str = "order-feed";
@@ -31,6 +36,7 @@ impl Consume<OrderFeedEntry> for Intake {
         match order_news(entry, tx.now())? {
             OrderNews::Paid(order) => intake::arrive(tx, *order).await,
             OrderNews::ContactSet(order) => intake::contact_set(tx, &order).await,
+            OrderNews::ReturnRefund(news) => returns::refund_told(tx, &news).await,
             OrderNews::Other => Ok(()),
         }
     }
@@ -89,9 +95,15 @@ async fn watch(mut feed: FeedClient, cursor: String) -> Result<Pages<OrderFeedEn
     Ok(pages.boxed())
 }
 
-/// Lets in every order that is paid and open and has not arrived yet.
-async fn bootstrap(mut lists: ListClient, into: Db) -> Result<(), Fault> {
+/// Makes up for the feed from the lists.
+async fn bootstrap(lists: ListClient, into: Db) -> Result<(), Fault> {
     let caller = Caller::system(CONSUMER);
+    let_in_all(lists.clone(), &into, &caller).await?;
+    learn_refunds(lists, &into, &caller).await
+}
+
+/// Lets in every order that is paid and open and has not arrived yet.
+async fn let_in_all(mut lists: ListClient, into: &Db, caller: &Caller) -> Result<(), Fault> {
     let mut page_token = String::new();
     loop {
         let request = ListOrdersRequest {
@@ -107,10 +119,67 @@ async fn bootstrap(mut lists: ListClient, into: Db) -> Result<(), Fault> {
             .into_inner();
         for order in page.orders {
             match paid_order(&order, into.clock().now()) {
-                Ok(order) => into.execute(&caller, LetIn { order }).await?,
+                Ok(order) => into.execute(caller, LetIn { order }).await?,
                 // One that was shipped before is known already, or needs a person; the rest must not wait.
                 Err(refusal) => {
                     tracing::info!(order_id = order.order_id, %refusal, "an order is not let in anew")
+                }
+            }
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(());
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+/// Reads what has become of the refunds of all returns that wait for theirs.
+async fn learn_refunds(lists: ListClient, into: &Db, caller: &Caller) -> Result<(), Fault> {
+    let mut after = None;
+    loop {
+        let query = ReturnQuery {
+            partner: None,
+            order: None,
+            state: Some(ReturnState::Received),
+            after,
+            limit: BOOTSTRAP_PAGE.into(),
+        };
+        let waiting = into.read(caller, ListReturns(query)).await?;
+        for goods_return in &waiting {
+            learn_refunds_of(lists.clone(), into, caller, goods_return.order_id.as_str()).await?;
+        }
+        after = waiting.last().map(|last| last.id);
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn learn_refunds_of(
+    mut lists: ListClient,
+    into: &Db,
+    caller: &Caller,
+    order_id: &str,
+) -> Result<(), Fault> {
+    let mut page_token = String::new();
+    loop {
+        let request = ListRefundsRequest {
+            order_id: order_id.to_owned(),
+            page_size: BOOTSTRAP_PAGE,
+            page_token,
+            ..ListRefundsRequest::default()
+        };
+        let page = lists
+            .list_refunds(request)
+            .await
+            .map_err(|status| Fault::from_status(&status))?
+            .into_inner();
+        for refund in page.refunds {
+            match return_refund(&refund) {
+                Ok(Some(news)) => into.execute(caller, LearnRefund { news }).await?,
+                Ok(None) => {}
+                Err(refusal) => {
+                    tracing::warn!(refund_id = refund.refund_id, %refusal, "a refund cannot be read");
                 }
             }
         }

@@ -106,7 +106,8 @@ pub struct Fulfillment {
     pub version: i64,
 }
 
-/// One line with its counters. `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`.
+/// One line with its counters. `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`,
+/// `in_returns + returned ≤ delivered`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The order's line.
@@ -129,6 +130,10 @@ pub struct Line {
     pub delivered: i64,
     /// Lost or brought back.
     pub undelivered: i64,
+    /// Delivered, and set aside for open returns. The one counter that falls as well.
+    pub in_returns: i64,
+    /// Received back.
+    pub returned: i64,
 }
 
 impl Line {
@@ -140,6 +145,11 @@ impl Line {
     /// With a carrier.
     pub fn under_way(&self) -> i64 {
         self.shipped - self.delivered - self.undelivered
+    }
+
+    /// Delivered and in no return.
+    pub fn free_to_return(&self) -> i64 {
+        self.delivered - self.in_returns - self.returned
     }
 
     fn new(paid: PaidLine) -> Self {
@@ -154,6 +164,8 @@ impl Line {
             shipped: 0,
             delivered: 0,
             undelivered: 0,
+            in_returns: 0,
+            returned: 0,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod blocks;
 pub mod cancel;
 pub mod fulfillment;
+pub mod returns;
 pub mod shipment;
 mod words;
 

@@ -4,6 +4,7 @@ pub mod block;
 pub mod cancel;
 pub mod intake;
 pub mod read;
+pub mod returns;
 pub mod ship;
 pub mod sweep;
 pub mod track;

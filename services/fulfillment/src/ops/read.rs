@@ -1,14 +1,18 @@
 //! What can be read.
 
-use contracts::id::{PartnerId, ShipmentId};
+use contracts::id::{OrderId, PartnerId, ReturnId, ShipmentId};
 use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
 
+use crate::model::returns::{Eligibility, GoodsReturn};
 use crate::model::{Fulfillment, Shipment};
+use crate::ops::returns::ReturnLimits;
 use crate::store::list::{
     FulfillmentKey, FulfillmentQuery, ShipmentQuery, WorkQuery, fulfillment_get, fulfillments_list,
     shipment_get, shipments_list, work_list,
 };
+use crate::store::return_list::{ReturnQuery, deliveries_since, return_note, returns_list};
+use crate::store::returns::{return_owner, return_read};
 
 /// Reads one fulfilment, of one partner only when one is named.
 pub struct GetFulfillment {
@@ -101,5 +105,86 @@ impl Operation for ListShipments {
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Shipment>, Fault> {
         shipments_list(tx, &self.query, self.events_max).await
+    }
+}
+
+/// Reads what of an order can be sent back now, of one partner only when one is named.
+pub struct CheckReturn {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Whose it has to be.
+    pub partner: Option<PartnerId>,
+    /// Limits.
+    pub limits: ReturnLimits,
+}
+
+impl Operation for CheckReturn {
+    type Output = Vec<Eligibility>;
+
+    fn name(&self) -> &'static str {
+        "return.check"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Vec<Eligibility>, Fault> {
+        let found =
+            fulfillment_get(tx, &FulfillmentKey::Order(self.order_id), self.partner).await?;
+        let goods = found.ok_or_else(|| Refusal::not_found("order"))?;
+        let (now, window) = (tx.now(), self.limits.window);
+        let since = now.minus(window);
+        let deliveries =
+            deliveries_since(tx, &self.order_id, since, self.limits.deliveries_max).await?;
+        let lines = goods.lines.iter();
+        Ok(lines
+            .map(|line| Eligibility::of(line, &deliveries, window, now))
+            .collect())
+    }
+}
+
+/// Reads one return, of one partner only when one is named.
+pub struct GetReturn {
+    /// Which.
+    pub id: ReturnId,
+    /// Whose it has to be.
+    pub partner: Option<PartnerId>,
+    /// Whether the caller may read the shopper's words.
+    pub with_note: bool,
+}
+
+impl Operation for GetReturn {
+    /// The return and the shopper's words.
+    type Output = (GoodsReturn, String);
+
+    fn name(&self) -> &'static str {
+        "return.get"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
+        let visible = return_owner(tx, &self.id, self.partner.as_ref()).await?;
+        let found = match visible {
+            Some(_) => return_read(tx, &self.id).await?,
+            None => None,
+        };
+        let found = found.ok_or_else(|| Refusal::not_found("return"))?;
+        let note = if self.with_note {
+            return_note(tx, &self.id).await?
+        } else {
+            String::new()
+        };
+        Ok((found, note))
+    }
+}
+
+/// Reads a page of returns.
+pub struct ListReturns(pub ReturnQuery);
+
+impl Operation for ListReturns {
+    type Output = Vec<GoodsReturn>;
+
+    fn name(&self) -> &'static str {
+        "return.list"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Vec<GoodsReturn>, Fault> {
+        returns_list(tx, &self.0).await
     }
 }

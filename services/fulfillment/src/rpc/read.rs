@@ -179,11 +179,11 @@ impl Api {
     }
 }
 
-fn partner_word(partner: Option<&PartnerId>) -> &str {
+pub(super) fn partner_word(partner: Option<&PartnerId>) -> &str {
     partner.map_or("", |id| id.as_str())
 }
 
-fn after_id<K: Kind>(page: &Page) -> Result<Option<Id<K>>, Refusal> {
+pub(super) fn after_id<K: Kind>(page: &Page) -> Result<Option<Id<K>>, Refusal> {
     let Some(key) = page.after_key(1)? else {
         return Ok(None);
     };

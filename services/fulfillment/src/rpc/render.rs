@@ -32,6 +32,10 @@ macro_rules! both_ways {
     };
 }
 
+mod returns;
+
+pub use returns::*;
+
 both_ways! {
     /// Where a fulfilment is.
     fulfillment_state, fulfillment_state_of: FulfillmentState = pb::FulfillmentState {
@@ -109,7 +113,8 @@ fn line(line: &Line) -> pb::FulfillmentLine {
             shipped: line.shipped,
             delivered: line.delivered,
             undelivered: line.undelivered,
-            returned: 0,
+            returned: line.returned,
+            // Money is the order's to tell of.
             refunded: 0,
         }),
     }

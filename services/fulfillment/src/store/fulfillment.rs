@@ -80,6 +80,8 @@ struct LineRow {
     shipped: i64,
     delivered: i64,
     undelivered: i64,
+    in_returns: i64,
+    returned: i64,
 }
 
 impl LineRow {
@@ -95,6 +97,8 @@ impl LineRow {
             shipped: self.shipped,
             delivered: self.delivered,
             undelivered: self.undelivered,
+            in_returns: self.in_returns,
+            returned: self.returned,
         };
         Ok((id(&self.fulfillment_id)?, line))
     }
@@ -178,12 +182,12 @@ pub(super) async fn with_lines(tx: &mut Tx, rows: Vec<Row>) -> Result<Fulfillmen
         tx,
         all LineRow,
         postgres: "SELECT l.fulfillment_id, l.order_line_id, l.variant_id, l.sku, l.title, l.unit, l.ordered, \
-                   l.cancelled, l.shipped, l.delivered, l.undelivered \
+                   l.cancelled, l.shipped, l.delivered, l.undelivered, l.in_returns, l.returned \
                    FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
                    (SELECT * FROM fulfillment_line WHERE fulfillment_id = k.id ORDER BY line_no OFFSET 0) AS l \
                    ORDER BY l.fulfillment_id, l.line_no",
         sqlite: "SELECT l.fulfillment_id, l.order_line_id, l.variant_id, l.sku, l.title, l.unit, l.ordered, \
-                 l.cancelled, l.shipped, l.delivered, l.undelivered \
+                 l.cancelled, l.shipped, l.delivered, l.undelivered, l.in_returns, l.returned \
                  FROM json_each($1) AS k CROSS JOIN fulfillment_line AS l ON l.fulfillment_id = k.value->>0 \
                  ORDER BY l.fulfillment_id, l.line_no",
         columns: [ids]
@@ -259,6 +263,15 @@ async fn heads_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<u64, Fault> 
     )?)
 }
 
+/// Writes the counters of fulfilments that have not changed otherwise: units that are set aside for returns
+/// are not part of what a fulfilment says, so its version stays.
+pub async fn fulfillment_lines_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<(), Fault> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    lines_save(tx, changed).await
+}
+
 async fn lines_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<(), Fault> {
     let all = || {
         changed
@@ -278,10 +291,11 @@ async fn lines_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<(), Fault> {
         ($from:literal) => {
             concat!(
                 "INSERT INTO fulfillment_line (fulfillment_id, order_line_id, line_no, variant_id, sku, title, \
-                 unit, ordered, cancelled, shipped, delivered, undelivered) ",
+                 unit, ordered, cancelled, shipped, delivered, undelivered, in_returns, returned) ",
                 $from,
                 " ON CONFLICT (fulfillment_id, order_line_id) DO UPDATE SET cancelled = excluded.cancelled, \
-                 shipped = excluded.shipped, delivered = excluded.delivered, undelivered = excluded.undelivered"
+                 shipped = excluded.shipped, delivered = excluded.delivered, undelivered = excluded.undelivered, \
+                 in_returns = excluded.in_returns, returned = excluded.returned"
             )
         };
     }
@@ -290,16 +304,17 @@ async fn lines_save(tx: &mut Tx, changed: &[Fulfillment]) -> Result<(), Fault> {
         execute,
         postgres: upsert!(
             "SELECT u.* FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
-             $7::TEXT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[]) AS u"
+             $7::TEXT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::BIGINT[], \
+             $14::BIGINT[]) AS u"
         ),
         sqlite: upsert!(
             "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-             value->>8, value->>9, value->>10, value->>11 FROM json_each($1) WHERE true"
+             value->>8, value->>9, value->>10, value->>11, value->>12, value->>13 FROM json_each($1) WHERE true"
         ),
         columns: [
             ids, line_ids, numbers, variants, skus, titles, unit_words, count(|line| line.ordered),
             count(|line| line.cancelled), count(|line| line.shipped), count(|line| line.delivered),
-            count(|line| line.undelivered)
+            count(|line| line.undelivered), count(|line| line.in_returns), count(|line| line.returned)
         ]
     )?;
     expect_rows("fulfillment_line", written, expected)

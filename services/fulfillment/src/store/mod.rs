@@ -8,6 +8,8 @@ pub mod arrival;
 pub mod block_change;
 pub mod fulfillment;
 pub mod list;
+pub mod return_list;
+pub mod returns;
 pub mod shipment;
 pub mod tracking;
 

@@ -261,12 +261,24 @@ pub async fn story(t: &TestDb) -> Vec<String> {
             .decision()
             .as_str_name()
             .replace("CANCEL_DECISION_", "cancel "),
+        Content::GoodsReturn(r) => r.state().as_str_name().replace("RETURN_STATE_", "return "),
     };
     feed(t).await.into_iter().map(words).collect()
 }
 
 /// Line counters by line, as a consumer of the feed adds them up from what happened.
-type Sums = BTreeMap<String, [i64; 4]>;
+type Sums = BTreeMap<String, [i64; 5]>;
+
+/// Counts what a return brought back, in the entry that first says so.
+fn add_return(sums: &mut Sums, before: Option<pb::GoodsReturn>, now: pb::GoodsReturn) {
+    let is_back = |r: &pb::GoodsReturn| r.receive_time.is_some();
+    if !is_back(&now) || before.as_ref().is_some_and(is_back) {
+        return;
+    }
+    for line in now.lines {
+        sums.entry(line.order_line_id).or_default()[4] += line.received_quantity;
+    }
+}
 
 /// Checks, from the feed alone, that what happened adds up to the last word on every fulfilment, that
 /// positions have no gap, and that the tables say the same.
@@ -275,6 +287,7 @@ pub async fn check_feed(t: &TestDb) {
     let mut sums = Sums::new();
     let mut shipments: BTreeMap<String, pb::Shipment> = BTreeMap::new();
     let mut last: BTreeMap<String, pb::Fulfillment> = BTreeMap::new();
+    let mut returns: BTreeMap<String, pb::GoodsReturn> = BTreeMap::new();
     for (position, entry) in (1..).zip(entries) {
         let meta = entry.meta.expect("a published entry has its meta");
         assert_eq!(meta.position, position, "positions have no gap");
@@ -292,6 +305,14 @@ pub async fn check_feed(t: &TestDb) {
                     sums.entry(part.order_line_id).or_default()[0] += part.quantity;
                 }
             }
+            Content::GoodsReturn(goods_return) => {
+                assert_eq!(
+                    (&meta.aggregate_id, &meta.etag),
+                    (&goods_return.order_id, &goods_return.etag)
+                );
+                let before = returns.insert(goods_return.return_id.clone(), goods_return.clone());
+                add_return(&mut sums, before, goods_return);
+            }
         }
     }
     for fulfillment in last.into_values() {
@@ -300,7 +321,13 @@ pub async fn check_feed(t: &TestDb) {
             let counted = sums.get(&line.order_line_id).copied().unwrap_or_default();
             assert_eq!(
                 counted,
-                [q.cancelled, q.shipped, q.delivered, q.undelivered],
+                [
+                    q.cancelled,
+                    q.shipped,
+                    q.delivered,
+                    q.undelivered,
+                    q.returned
+                ],
                 "{}",
                 line.order_line_id
             );
