@@ -4,6 +4,8 @@
 //! the key and to see that the signer meant a payment (`typ`); what was signed is read after the signature
 //! held. Whether the order exists, and what the payment does to it, is decided elsewhere.
 
+pub mod refund;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::ErrorReason;
@@ -21,7 +23,7 @@ pub const STATEMENT_CHARS_MAX: usize = 8_192;
 pub const STATEMENT_TYPE: &str = "vitrine-payment+jwt";
 
 /// The latest moment a statement may name, in seconds: the end of the year 9999.
-const PAID_AT_MAX_S: i64 = 253_402_300_799;
+const TIME_MAX_S: i64 = 253_402_300_799;
 
 /// What the header of a statement says; not to be believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +62,7 @@ struct Claims {
 }
 
 /// Reads the header: the form, the type and which key to look up.
-pub fn unverified(token: &str) -> Result<Unverified, Refusal> {
+pub fn unverified(token: &str, wanted_type: &str) -> Result<Unverified, Refusal> {
     let header: Header = token
         .split_once('.')
         .and_then(|(header, _)| URL_SAFE_NO_PAD.decode(header).ok())
@@ -68,10 +70,10 @@ pub fn unverified(token: &str) -> Result<Unverified, Refusal> {
         .ok_or_else(|| {
             bad("The statement is no compact JWS; send header.payload.signature in base64url.")
         })?;
-    if header.typ.as_deref() != Some(STATEMENT_TYPE) {
-        return Err(bad(
-            "The statement's header must have typ \"vitrine-payment+jwt\".",
-        ));
+    if header.typ.as_deref() != Some(wanted_type) {
+        return Err(bad(format!(
+            "The statement's header must have typ \"{wanted_type}\"."
+        )));
     }
     match header.kid {
         Some(kid) if (1..=64).contains(&kid.chars().count()) && !kid.contains('\0') => {
@@ -119,7 +121,7 @@ fn read(payload: &[u8]) -> Result<Statement, Refusal> {
     if claims.minor_units < 0 {
         return Err(bad("The statement's minor_units must not be negative."));
     }
-    if !(0..=PAID_AT_MAX_S).contains(&claims.paid_at) {
+    if !(0..=TIME_MAX_S).contains(&claims.paid_at) {
         return Err(bad(
             "The statement's paid_at must be in seconds since 1970 UTC.",
         ));
@@ -234,7 +236,10 @@ mod tests {
     fn the_header_must_name_type_and_key() {
         let token = |header: &str| format!("{}.e30.c2ln", URL_SAFE_NO_PAD.encode(header));
         let good = token(r#"{"alg":"EdDSA","typ":"vitrine-payment+jwt","kid":"k1"}"#);
-        assert_eq!(unverified(&good), Ok(Unverified { kid: "k1".into() }));
+        assert_eq!(
+            unverified(&good, STATEMENT_TYPE),
+            Ok(Unverified { kid: "k1".into() })
+        );
         for header in [
             r#"{"alg":"EdDSA","kid":"k1"}"#,
             r#"{"alg":"EdDSA","typ":"JWT","kid":"k1"}"#,
@@ -242,8 +247,12 @@ mod tests {
             r#"{"alg":"EdDSA","typ":"vitrine-payment+jwt","kid":""}"#,
             "[]",
         ] {
-            assert!(unverified(&token(header)).is_err(), "{header}");
+            assert!(
+                unverified(&token(header), STATEMENT_TYPE).is_err(),
+                "{header}"
+            );
         }
-        assert!(unverified("no jws").is_err());
+        assert!(unverified("no jws", STATEMENT_TYPE).is_err());
+        assert!(unverified(&good, refund::REFUND_STATEMENT_TYPE).is_err());
     }
 }

@@ -8,7 +8,7 @@ use kit::errors::Fault;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::ops::progress::{AnyToComplete, CompleteOrders};
+use crate::ops::complete::{AnyToComplete, CompleteOrders};
 
 /// Completes orders when their return window has ended.
 pub struct Completion {

@@ -10,7 +10,7 @@ use contracts::feed::FeedMessage;
 use kit::caller::Caller;
 use kit::errors::Fault;
 
-use super::Consume;
+use super::{Acting, Consume};
 use crate::error::busy;
 use crate::{Operation, Tx, bulk, sql};
 
@@ -142,15 +142,11 @@ impl<F: FeedMessage, H: Consume<F>> Operation for Apply<F, H> {
             return Ok(Fence::Lost);
         }
         let blocked = blocked_aggregates(tx, self.consumer).await?;
-        let mut waiting = Vec::new();
-        for entry in entries {
-            if blocked.contains_key(&entry.meta().aggregate_id) {
-                waiting.push(entry);
-                continue;
-            }
-            act_for(tx, &self.caller, entry.meta());
-            self.handler.apply(tx, entry).await?;
-        }
+        let (waiting, due): (Vec<&F>, Vec<&F>) = entries
+            .iter()
+            .partition(|entry| blocked.contains_key(&entry.meta().aggregate_id));
+        let acting = Acting::new(self.caller.clone());
+        self.handler.apply_all(tx, &due, &acting).await?;
         let before: u64 = blocked.values().sum();
         let parked = before + waiting.len() as u64;
         if waiting.is_empty() {

@@ -202,7 +202,8 @@ CREATE TABLE orders (
     state                 TEXT   NOT NULL CONSTRAINT orders_state
         CHECK (state IN ('PENDING_PAYMENT', 'CONFIRMED', 'CANCELLED', 'EXPIRED', 'COMPLETED')),
     payment_state         TEXT   NOT NULL CONSTRAINT orders_payment_state
-        CHECK (payment_state IN ('UNPAID', 'PARTIALLY_PAID', 'PAID', 'NEEDS_REVIEW', 'REFUND_DUE', 'REFUNDED')),
+        CHECK (payment_state IN ('UNPAID', 'PARTIALLY_PAID', 'PAID', 'NEEDS_REVIEW', 'REFUND_DUE',
+                                 'PARTIALLY_REFUNDED', 'REFUNDED')),
     fulfillment_state      TEXT   NOT NULL CONSTRAINT orders_fulfillment_state
         CHECK (fulfillment_state IN ('UNFULFILLED', 'PARTIALLY_SHIPPED', 'SHIPPED', 'DELIVERED', 'UNDELIVERED')),
     aftersale_state       TEXT   NOT NULL CONSTRAINT orders_aftersale_state
@@ -217,7 +218,18 @@ CREATE TABLE orders (
         CHECK (care_blocks IN ('', 'FRAUD', 'INSPECTION', 'FRAUD INSPECTION')),
     cancel_reason         TEXT   NOT NULL CONSTRAINT orders_cancel_reason CHECK (cancel_reason IN
         ('', 'SHOPPER_REQUEST', 'PARTNER_REQUEST', 'SHORTAGE', 'FRAUD', 'PRODUCT_SAFETY')),
+    -- Fulfilment's version that the blocks are of: an older word never replaces a newer one.
+    care_version          INTEGER NOT NULL DEFAULT 0,
+    -- Due is what refunds say that are not executed, refunded what the others say: the shopper's part, in this currency.
     refund_due            INTEGER NOT NULL CONSTRAINT orders_refund_due CHECK (refund_due >= 0),
+    refunded              INTEGER NOT NULL DEFAULT 0 CONSTRAINT orders_refunded CHECK (refunded >= 0),
+    refunds_open          INTEGER NOT NULL DEFAULT 0 CONSTRAINT orders_refunds_open CHECK (refunds_open >= 0),
+    -- Of the payment that paid the order.
+    paid_back             INTEGER NOT NULL DEFAULT 0 CONSTRAINT orders_paid_back
+        CHECK (paid_back >= 0 AND paid_back <= payable),
+    partner_paid_back     INTEGER NOT NULL DEFAULT 0 CONSTRAINT orders_partner_paid_back
+        CHECK (partner_paid_back >= 0 AND partner_paid_back <= partner_discount),
+    returns_open          INTEGER NOT NULL DEFAULT 0 CONSTRAINT orders_returns_open CHECK (returns_open >= 0),
     version               INTEGER NOT NULL CONSTRAINT orders_version CHECK (version >= 1),
     update_time           INTEGER NOT NULL,
     CONSTRAINT orders_hold_never_shorter CHECK (hold_expire_time >= placed_hold_end),
@@ -225,12 +237,15 @@ CREATE TABLE orders (
     CONSTRAINT orders_unpaid CHECK (state NOT IN ('PENDING_PAYMENT', 'EXPIRED') OR pay_time IS NULL),
     CONSTRAINT orders_ship_times CHECK ((pay_time IS NULL) = (ship_not_before IS NULL)
         AND (pay_time IS NULL) = (ship_by IS NULL)),
+    CONSTRAINT orders_refund_state CHECK ((payment_state = 'REFUND_DUE') = (refunds_open > 0)),
+    CONSTRAINT orders_nothing_due CHECK (refund_due = 0 OR refunds_open > 0),
+    CONSTRAINT orders_return_state CHECK ((aftersale_state = 'RETURN_OPEN') = (returns_open > 0)),
     -- In this order, because no other index then looks as good to a planner that knows nothing of the table yet.
     CONSTRAINT orders_key UNIQUE (partner_order_id, partner_id)
 ) STRICT;
 CREATE INDEX orders_by_hold ON orders (hold_expire_time, order_id) WHERE state = 'PENDING_PAYMENT';
 CREATE INDEX orders_by_completion ON orders (complete_after, order_id)
-    WHERE state = 'CONFIRMED' AND complete_after IS NOT NULL;
+    WHERE state = 'CONFIRMED' AND complete_after IS NOT NULL AND returns_open = 0;
 CREATE INDEX orders_by_partner ON orders (partner_id, order_id);
 CREATE INDEX orders_by_checkout ON orders (partner_id, partner_checkout_id, order_id) WHERE partner_checkout_id <> '';
 
@@ -283,7 +298,8 @@ CREATE TABLE order_line (
 ) STRICT;
 
 -- Money that a partner stated, signed. `amount` is the shopper's money, `partner_amount` what the partner
--- added at its own cost; what goes back never exceeds either.
+-- added at its own cost; what is to go back never exceeds either, and what went back
+-- never exceeds that.
 CREATE TABLE payment (
     payment_id        TEXT PRIMARY KEY,
     order_id          TEXT NOT NULL,
@@ -295,6 +311,10 @@ CREATE TABLE payment (
     refunded          INTEGER NOT NULL CONSTRAINT payment_refunded CHECK (refunded >= 0 AND refunded <= amount),
     partner_refunded  INTEGER NOT NULL CONSTRAINT payment_partner_refunded
         CHECK (partner_refunded >= 0 AND partner_refunded <= partner_amount),
+    paid_back         INTEGER NOT NULL DEFAULT 0 CONSTRAINT payment_paid_back
+        CHECK (paid_back >= 0 AND paid_back <= refunded),
+    partner_paid_back INTEGER NOT NULL DEFAULT 0 CONSTRAINT payment_partner_paid_back
+        CHECK (partner_paid_back >= 0 AND partner_paid_back <= partner_refunded),
     outcome           TEXT   NOT NULL CONSTRAINT payment_outcome
         CHECK (outcome IN ('PAID', 'PARTIALLY_PAID', 'NEEDS_REVIEW', 'REFUND_DUE')),
     refund_id         TEXT   NOT NULL,
@@ -325,13 +345,52 @@ CREATE TABLE refund (
     partner_amount    INTEGER NOT NULL CONSTRAINT refund_partner_amount CHECK (partner_amount >= 0),
     state             TEXT   NOT NULL CONSTRAINT refund_state CHECK (state IN ('AUTHORISED', 'EXECUTED', 'FAILED')),
     lines             TEXT   NOT NULL,
+    return_id         TEXT NOT NULL DEFAULT '',
+    attempt           INTEGER NOT NULL DEFAULT 1 CONSTRAINT refund_attempt CHECK (attempt >= 1),
+    failure           TEXT   NOT NULL DEFAULT '' CONSTRAINT refund_failure CHECK (failure IN
+        ('', 'ACCOUNT_CLOSED', 'DECLINED', 'PAYMENT_TOO_OLD', 'INSUFFICIENT_FUNDS', 'OTHER')),
+    refund_reference  TEXT   NOT NULL DEFAULT '',
+    report_time       INTEGER,
     create_time       INTEGER NOT NULL,
     finish_time       INTEGER,
     version           INTEGER NOT NULL CONSTRAINT refund_version CHECK (version >= 1),
-    CONSTRAINT refund_finished CHECK ((state = 'AUTHORISED') = (finish_time IS NULL))
+    CONSTRAINT refund_finished CHECK ((state = 'AUTHORISED') = (finish_time IS NULL)),
+    CONSTRAINT refund_reported CHECK ((state = 'AUTHORISED') = (report_time IS NULL)
+        AND (state = 'AUTHORISED') = (refund_reference = '')),
+    CONSTRAINT refund_failed CHECK ((state = 'FAILED') = (failure <> '')),
+    CONSTRAINT refund_of_return CHECK ((reason = 'RETURNED') = (return_id <> ''))
 ) STRICT;
 CREATE INDEX refund_by_order ON refund (order_id, refund_id);
 CREATE INDEX refund_by_partner ON refund (partner_id, refund_id);
+
+-- Goods are paid back for once per return.
+CREATE UNIQUE INDEX refund_once_per_return ON refund (return_id) WHERE return_id <> '';
+
+-- What the partner stated of a refund, signed: once per attempt, and each reference once.
+CREATE TABLE refund_report (
+    refund_id        TEXT NOT NULL REFERENCES refund (refund_id),
+    refund_reference TEXT NOT NULL,
+    attempt          INTEGER NOT NULL CONSTRAINT refund_report_attempt CHECK (attempt >= 1),
+    failure          TEXT   NOT NULL CONSTRAINT refund_report_failure CHECK (failure IN
+        ('', 'ACCOUNT_CLOSED', 'DECLINED', 'PAYMENT_TOO_OLD', 'INSUFFICIENT_FUNDS', 'OTHER')),
+    kid              TEXT   NOT NULL,
+    statement        TEXT   NOT NULL,
+    version          INTEGER NOT NULL,
+    report_time      INTEGER NOT NULL,
+    record_time      INTEGER NOT NULL,
+    PRIMARY KEY (refund_id, refund_reference),
+    CONSTRAINT refund_report_once UNIQUE (refund_id, attempt)
+) STRICT;
+-- What is executed is final.
+CREATE UNIQUE INDEX refund_report_executed ON refund_report (refund_id) WHERE failure = '';
+
+-- How far the returns have come that fulfilment told of; a stage only rises.
+CREATE TABLE order_return (
+    return_id   TEXT PRIMARY KEY,
+    order_id    TEXT NOT NULL,
+    stage       TEXT   NOT NULL CONSTRAINT order_return_stage CHECK (stage IN ('OPEN', 'ENDED', 'RECEIVED')),
+    update_time INTEGER NOT NULL
+) STRICT;
 
 -- How to reach the shopper: here and nowhere else.
 CREATE TABLE contact (

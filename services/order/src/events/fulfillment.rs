@@ -1,4 +1,4 @@
-//! What fulfilment's feed means here: how far the lines of paid orders have come.
+//! What fulfilment's feed means here: how far the lines of paid orders have come, and what of them came back.
 //!
 //! A fulfilment's entry carries its counters as they are, so it says everything there is to know about units.
 //! Why units were cancelled is in the decision, which comes before the fulfilment that it left behind.
@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use ::store::Tx;
-use ::store::consumer::Consume;
+use ::store::consumer::{Acting, Consume};
+use contracts::feed::FeedMessage;
 use contracts::fulfillment::v1 as pb;
 use contracts::fulfillment::v1::fulfillment_feed_entry::Content;
 use contracts::id::OrderId;
@@ -15,8 +16,10 @@ use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 
 use crate::model::progress::LineProgress;
-use crate::model::{CancelReason, CareBlocks};
-use crate::ops::progress;
+use crate::model::told::News;
+use crate::model::{CancelReason, CareBlocks, ReturnNews, ReturnStage, ReturnedLine};
+use crate::ops::told;
+use crate::store::version_of;
 
 /// Moves orders on as fulfilment tells.
 #[derive(Clone, Copy, Debug)]
@@ -33,21 +36,99 @@ impl FulfillmentProgress {
 
 impl Consume<pb::FulfillmentFeedEntry> for FulfillmentProgress {
     async fn apply(&self, tx: &mut Tx, entry: &pb::FulfillmentFeedEntry) -> Result<(), Fault> {
-        match &entry.content {
-            Some(Content::Fulfillment(fulfillment)) => {
-                let (order_id, lines) = lines_of(fulfillment)?;
-                progress::note_blocks(tx, &order_id, blocks_of(fulfillment)).await?;
-                progress::advance(tx, &order_id, &lines, self.return_window).await
-            }
-            Some(Content::CancelDecided(decided)) if !decided.lines.is_empty() => {
-                let (order_id, reason) = decision(decided)?;
-                progress::note_cancel_reason(tx, &order_id, reason).await
-            }
-            // Parcels are for those who follow them; what they did to units is in the fulfilment.
-            Some(Content::CancelDecided(_) | Content::Shipment(_) | Content::GoodsReturn(_))
-            | None => Ok(()),
+        match news(entry)? {
+            Some(news) => told::take(tx, &[news], self.return_window, &|_, _| ()).await,
+            None => Ok(()),
         }
     }
+
+    async fn apply_all(
+        &self,
+        tx: &mut Tx,
+        entries: &[&pb::FulfillmentFeedEntry],
+        acting: &Acting,
+    ) -> Result<(), Fault> {
+        let (mut told, mut from) = (Vec::with_capacity(entries.len()), Vec::new());
+        for entry in entries {
+            if let Some(news) = news(entry)? {
+                told.push(news);
+                from.push(entry.meta());
+            }
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        let because_of = |tx: &mut Tx, index: usize| {
+            if let Some(meta) = from.get(index) {
+                acting.because_of(tx, meta);
+            }
+        };
+        told::take(tx, &told, self.return_window, &because_of).await
+    }
+}
+
+/// What an entry tells; none when it is nothing to orders.
+fn news(entry: &pb::FulfillmentFeedEntry) -> Result<Option<News>, Refusal> {
+    match &entry.content {
+        Some(Content::Fulfillment(fulfillment)) => {
+            let (order_id, lines) = lines_of(fulfillment)?;
+            Ok(Some(News::Progress {
+                order_id,
+                lines,
+                blocks: blocks_of(fulfillment),
+                version: version_of(&fulfillment.etag),
+            }))
+        }
+        Some(Content::CancelDecided(decided)) if !decided.lines.is_empty() => {
+            let (order_id, reason) = decision(decided)?;
+            Ok(Some(News::CancelReason { order_id, reason }))
+        }
+        Some(Content::GoodsReturn(found)) => return_of(found).map(|news| Some(News::Return(news))),
+        // Parcels are for those who follow them; what they did to units is in the fulfilment.
+        Some(Content::CancelDecided(_) | Content::Shipment(_)) | None => Ok(None),
+    }
+}
+
+/// A return: it is told in more entries than it has stages here, because its decision and its refund are told too.
+fn return_of(found: &pb::GoodsReturn) -> Result<ReturnNews, Refusal> {
+    let mut v = Violations::new();
+    let (return_id, order_id) = (
+        v.id("return_id", &found.return_id),
+        v.id("order_id", &found.order_id),
+    );
+    let stage = match v.enumeration::<pb::ReturnState>("state", found.state) {
+        pb::ReturnState::Unspecified | pb::ReturnState::Requested | pb::ReturnState::Approved => {
+            ReturnStage::Open
+        }
+        pb::ReturnState::Rejected | pb::ReturnState::Cancelled | pb::ReturnState::Expired => {
+            ReturnStage::Ended
+        }
+        pb::ReturnState::Received | pb::ReturnState::Completed => ReturnStage::Received,
+    };
+    let mut lines = Vec::with_capacity(found.lines.len());
+    for (index, line) in found.lines.iter().enumerate() {
+        let mut v = v.nested(format_args!("lines[{index}]"));
+        if let Some(order_line_id) = v.id("order_line_id", &line.order_line_id) {
+            lines.push(ReturnedLine {
+                order_line_id,
+                received: line.received_quantity,
+                restock: line.restock_quantity,
+            });
+        }
+    }
+    v.finish()?;
+    if stage != ReturnStage::Received {
+        lines.clear();
+    }
+    let (Some(return_id), Some(order_id)) = (return_id, order_id) else {
+        return Err(Refusal::not_found("order"));
+    };
+    Ok(ReturnNews {
+        return_id,
+        order_id,
+        stage,
+        lines,
+    })
 }
 
 fn lines_of(fulfillment: &pb::Fulfillment) -> Result<(OrderId, Vec<LineProgress>), Refusal> {

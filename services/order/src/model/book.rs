@@ -19,7 +19,7 @@ use super::payment::Payment;
 use super::stock::{Assignment, DropSale, DropState, Movement, Stock};
 
 /// How long units may be held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HoldRules {
     /// When the partner names no time.
     pub ttl: Duration,
@@ -366,6 +366,26 @@ impl Book {
                 stock.now.sell_held(line.quantity);
             }
         }
+    }
+
+    /// Takes back units of a line that were sold and never left: cancelled after payment.
+    pub fn unsell(&mut self, line: &Line, partner_id: PartnerId, shopper_ref: &str, quantity: i64) {
+        if let Some(stock) = self.stocks.get_mut(&line.allotment_id) {
+            stock.now.unsell(quantity);
+        }
+        self.count(line, partner_id, shopper_ref, -quantity);
+    }
+
+    /// Moves units and keeps the movement to be written; gives the units after it.
+    pub fn record(&mut self, movement: &Movement) -> Result<Stock, Refusal> {
+        let stock = self
+            .stocks
+            .get_mut(&movement.allotment_id)
+            .ok_or_else(|| Refusal::not_found("allotment"))?;
+        stock.now.move_units(movement.quantity)?;
+        let stock = stock.now.clone();
+        self.new_movements.push(movement.clone());
+        Ok(stock)
     }
 
     fn hold_line(

@@ -2,6 +2,7 @@
 //! knows of tables or the wire.
 
 pub mod amount;
+pub mod balance;
 pub mod book;
 pub mod command;
 pub mod contact;
@@ -12,10 +13,14 @@ pub mod payment;
 pub mod pricing;
 pub mod progress;
 pub mod refund;
+pub mod refund_report;
+pub mod returns;
 pub mod stock;
+pub mod told;
 mod words;
 
 pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
+pub use balance::Balance;
 pub use book::HoldRules;
 pub use listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
 pub use order::{
@@ -23,6 +28,8 @@ pub use order::{
     Order, OrderState, PaymentState, Placement, ShipBlock, ShipTerms, Touchpoint,
 };
 pub use payment::{Payment, PaymentOutcome, Refund, RefundLine, RefundReason, RefundState};
+pub use refund_report::{RefundFailure, RefundReport, RefundStatement};
+pub use returns::{ReturnNews, ReturnStage, ReturnedLine};
 pub use stock::{
     Allotment, Assignment, DropSale, DropShare, DropState, Movement, MovementKind, Stock, StopKind,
 };

@@ -11,6 +11,7 @@ use contracts::money::Price;
 use kit::clock::Micros;
 
 use super::amount::{LineAmount, OrderAmount};
+use super::balance::Balance;
 use super::listing::{CollectedBy, Unit};
 use super::words::words;
 
@@ -43,7 +44,9 @@ words! {
         NeedsReview = "NEEDS_REVIEW",
         /// Something that was paid is to be paid back.
         RefundDue = "REFUND_DUE",
-        /// All that was due was paid back.
+        /// A part of what paid the order was paid back, and nothing more is due.
+        PartiallyRefunded = "PARTIALLY_REFUNDED",
+        /// Everything that was paid was paid back.
         Refunded = "REFUNDED",
     }
 }
@@ -67,11 +70,11 @@ words! {
 words! {
     /// Where care and returns are.
     AftersaleState {
-        /// Nothing.
+        /// Nothing, or returns that ended without goods.
         None = "NONE",
         /// A return is under way.
         ReturnOpen = "RETURN_OPEN",
-        /// Returned and settled.
+        /// Goods came back, and no return is under way.
         Returned = "RETURNED",
     }
 }
@@ -267,8 +270,14 @@ pub struct Order {
     pub care_blocks: CareBlocks,
     /// Why it was cancelled.
     pub cancel_reason: Option<CancelReason>,
-    /// Sum of the refunds due so far, to the shopper, in the order's currency.
-    pub refund_due: i64,
+    /// What the partner is to pay back and has not yet, or has already.
+    pub balance: Balance,
+    /// Returns that are under way.
+    pub returns_open: i64,
+    /// When its return window ends; none while something is still on its way.
+    pub complete_after: Option<Micros>,
+    /// The version of the fulfilment whose blocks these are.
+    pub care_version: i64,
     /// Grows with every change.
     pub version: i64,
 }
@@ -293,7 +302,10 @@ impl Order {
             has_contact: false,
             care_blocks: CareBlocks::default(),
             cancel_reason: None,
-            refund_due: 0,
+            balance: Balance::default(),
+            returns_open: 0,
+            complete_after: None,
+            care_version: 0,
             version: 1,
             placement,
         }
@@ -355,27 +367,6 @@ impl Order {
     pub fn expire(&mut self) {
         self.state = OrderState::Expired;
         self.version += 1;
-    }
-
-    /// Money is to go back to the shopper; false when the sum does not fit 64 bits.
-    #[must_use]
-    pub fn owe(&mut self, amount: i64) -> bool {
-        let Some(refund_due) = self.refund_due.checked_add(amount) else {
-            return false;
-        };
-        self.refund_due = refund_due;
-        self.payment_state = PaymentState::RefundDue;
-        self.version += 1;
-        true
-    }
-
-    /// Where its money is: something to be paid back outweighs everything that was paid.
-    fn payment_state_now(&self) -> PaymentState {
-        match (self.payment_state, self.pay_time) {
-            (PaymentState::RefundDue, _) => PaymentState::RefundDue,
-            (_, Some(_)) => PaymentState::Paid,
-            (state, None) => state,
-        }
     }
 
     /// What keeps it from being shipped at `now`; nothing while it is not paid, and once nothing is left.

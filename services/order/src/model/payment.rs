@@ -1,9 +1,10 @@
 //! Money that was stated, and money that is to go back.
 
-use contracts::id::{OrderId, OrderLineId, PartnerId, PaymentId, RefundId};
+use contracts::id::{OrderId, OrderLineId, PartnerId, PaymentId, RefundId, ReturnId};
 use contracts::money::Money;
 use kit::clock::Micros;
 
+use super::refund_report::RefundFailure;
 use super::words::words;
 
 words! {
@@ -39,6 +40,17 @@ words! {
         Undelivered = "UNDELIVERED",
         /// Goods were returned.
         Returned = "RETURNED",
+    }
+}
+
+impl RefundReason {
+    /// Whether it is for units of lines, out of the payment that paid the order; else it is a whole payment that did
+    /// not pay it.
+    pub fn is_of_lines(self) -> bool {
+        matches!(
+            self,
+            RefundReason::LinesCancelled | RefundReason::Undelivered | RefundReason::Returned
+        )
     }
 }
 
@@ -113,7 +125,12 @@ impl Payment {
             partner_amount: Money::zero(self.amount.currency),
             state: RefundState::Authorised,
             lines: Vec::new(),
+            return_id: None,
             create_time: self.record_time,
+            attempt: 1,
+            failure: None,
+            refund_reference: String::new(),
+            report_time: None,
             finish_time: None,
             version: 1,
         })
@@ -152,9 +169,19 @@ pub struct Refund {
     pub state: RefundState,
     /// Lines it is for; empty for a whole payment.
     pub lines: Vec<RefundLine>,
+    /// The return it is for.
+    pub return_id: Option<ReturnId>,
     /// When it was authorised.
     pub create_time: Micros,
-    /// When the partner executed it or failed to.
+    /// How often it was issued.
+    pub attempt: i64,
+    /// Why the partner could not execute it; set while it is FAILED.
+    pub failure: Option<RefundFailure>,
+    /// The partner's own reference of it, once it was reported.
+    pub refund_reference: String,
+    /// When the partner executed it or failed to, by its own clock.
+    pub report_time: Option<Micros>,
+    /// When that was recorded.
     pub finish_time: Option<Micros>,
     /// Grows with every change.
     pub version: i64,

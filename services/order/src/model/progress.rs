@@ -47,6 +47,8 @@ pub enum StepKind {
     Delivered,
     /// They never will.
     Undelivered,
+    /// They came back.
+    Returned,
 }
 
 /// One thing that happened to an order.
@@ -90,6 +92,8 @@ impl StepKind {
             StepKind::Shipped => progress.shipped,
             StepKind::Delivered => progress.delivered,
             StepKind::Undelivered => progress.undelivered,
+            // Returns tell of themselves.
+            StepKind::Returned => 0,
         }
     }
 
@@ -99,12 +103,16 @@ impl StepKind {
             StepKind::Shipped => &mut quantities.shipped,
             StepKind::Delivered => &mut quantities.delivered,
             StepKind::Undelivered => &mut quantities.undelivered,
+            StepKind::Returned => &mut quantities.returned,
         }
     }
 
     /// Whether such units are paid back for.
     fn is_refunded(self) -> bool {
-        matches!(self, StepKind::LinesCancelled | StepKind::Undelivered)
+        matches!(
+            self,
+            StepKind::LinesCancelled | StepKind::Undelivered | StepKind::Returned
+        )
     }
 }
 
@@ -168,11 +176,17 @@ impl Order {
         Ok(units.into_iter().filter(|(_, more)| *more > 0).collect())
     }
 
-    fn step(&mut self, kind: StepKind, units: Vec<(usize, i64)>) -> Result<Step, Refusal> {
+    /// Counts units and what is to be paid back for them.
+    pub(super) fn step(
+        &mut self,
+        kind: StepKind,
+        units: Vec<(usize, i64)>,
+    ) -> Result<Step, Refusal> {
         let mut refund = RefundShares::default();
         for &(index, more) in &units {
             let before = self.quantities[index].gone_back();
-            *kind.counter(&mut self.quantities[index]) += more;
+            let counter = kind.counter(&mut self.quantities[index]);
+            *counter = counter.checked_add(more).ok_or_else(too_large)?;
             check(&self.quantities[index])?;
             if kind.is_refunded() {
                 let amount = &self.placement.lines[index].amount;
@@ -196,6 +210,10 @@ impl Order {
             self.state = OrderState::Cancelled;
         }
         if refund.is_zero() {
+            // Nothing is to be paid back for them, so that is done.
+            for &(index, more) in units.iter().filter(|_| kind.is_refunded()) {
+                self.quantities[index].refunded += more;
+            }
             self.version += 1;
         } else if !self.owe(refund.shopper) {
             return Err(too_large());
@@ -243,6 +261,7 @@ impl Order {
 
     /// Its return window has ended.
     pub fn complete(&mut self) {
+        self.complete_after = None;
         self.state = OrderState::Completed;
         self.version += 1;
     }
@@ -271,7 +290,8 @@ fn check(line: &LineQuantities) -> Result<(), Refusal> {
         && line
             .delivered
             .checked_add(line.undelivered)
-            .is_some_and(|ended| ended <= line.shipped);
+            .is_some_and(|ended| ended <= line.shipped)
+        && line.returned <= line.delivered;
     if fits {
         return Ok(());
     }
@@ -290,4 +310,4 @@ fn too_large() -> Refusal {
 
 #[cfg(test)]
 #[path = "progress_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ use crate::model::{
     Unit,
 };
 
-fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) -> Line {
+pub fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) -> Line {
     Line {
         order_line_id: OrderLineId::from_uuid(number),
         listing_id: ListingId::from_uuid(number),
@@ -40,8 +40,11 @@ fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) -> Lin
 }
 
 fn paid(lines: Vec<Line>) -> Order {
-    let amount =
-        OrderAmount::sum(Currency::EUR, lines.iter().map(|line| &line.amount)).expect("small");
+    paid_in(Currency::EUR, lines)
+}
+
+pub fn paid_in(currency: Currency, lines: Vec<Line>) -> Order {
+    let amount = OrderAmount::sum(currency, lines.iter().map(|line| &line.amount)).expect("small");
     let mut order = Order::placed(Arc::new(Placement {
         order_id: OrderId::from_uuid(1),
         partner_id: PartnerId::from_uuid(1),
@@ -64,7 +67,7 @@ fn paid(lines: Vec<Line>) -> Order {
     order
 }
 
-fn told(
+pub fn told(
     number: u128,
     cancelled: i64,
     shipped: i64,
@@ -113,7 +116,7 @@ fn an_order_goes_its_way_step_by_step() {
         (FulfillmentState::Delivered, Some(Arrival::Delivered))
     );
     assert_eq!(
-        (order.payment_state, order.refund_due),
+        (order.payment_state, order.balance.refund_due),
         (PaymentState::Paid, 0)
     );
     order.complete();
@@ -143,7 +146,7 @@ fn cancelled_units_are_paid_back_to_who_paid_for_them() {
         .advance(&[told(1, 3, 0, 0, 0), told(2, 1, 0, 0, 0)])
         .expect("the rest, too");
     assert_eq!(
-        (order.refund_due, order.state),
+        (order.balance.refund_due, order.state),
         (1_500, OrderState::Cancelled)
     );
     assert_eq!(order.fulfillment_state, FulfillmentState::Unfulfilled);
@@ -155,7 +158,7 @@ fn a_lost_parcel_is_paid_back_and_ends_the_order() {
     let steps = order.advance(&[told(1, 0, 2, 0, 2)]).expect("lost");
     assert_eq!(kinds(&steps), [StepKind::Shipped, StepKind::Undelivered]);
     assert_eq!(
-        (order.refund_due, order.fulfillment_state),
+        (order.balance.refund_due, order.fulfillment_state),
         (1_000, FulfillmentState::Undelivered)
     );
     assert_eq!(order.arrival(), Some(Arrival::NothingArrived));
@@ -240,7 +243,7 @@ proptest! {
                 prop_assert!(step.refund.shopper >= 0 && step.refund.partner >= 0);
                 back = back.checked_add(step.refund).expect("small");
                 prop_assert!(back.shopper <= paid_shopper && back.partner <= paid_partner);
-                prop_assert_eq!(step.order.refund_due, back.shopper);
+                prop_assert_eq!(step.order.balance.refund_due, back.shopper);
             }
         }
         prop_assert_eq!(back, RefundShares { shopper: paid_shopper, partner: paid_partner });

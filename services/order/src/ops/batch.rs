@@ -15,6 +15,7 @@ mod load;
 mod write;
 
 pub(super) use load::look;
+pub(super) use write::counters as counters_write;
 
 use std::sync::Arc;
 

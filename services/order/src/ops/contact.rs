@@ -8,7 +8,7 @@ use kit::errors::{Fault, Refusal};
 use crate::events::{self, OrderChange};
 use crate::model::contact::Contact;
 use crate::model::{Order, OrderState};
-use crate::store::{contacts, order_list, order_progress};
+use crate::store::{contacts, order, order_progress};
 
 /// Sets or changes the contact data of an order; gives its new version.
 #[derive(Clone, Debug)]
@@ -29,7 +29,8 @@ impl Operation for SetContact {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<i64, Fault> {
-        let order = order_list::order_by_id(tx, &self.order_id).await?;
+        let placements = order::placements_by_id(tx, &[self.order_id]).await?;
+        let order = order::orders_lock(tx, placements).await?.pop();
         let own = order.filter(|order| order.placement.partner_id == self.partner_id);
         let Some(mut order) = own else {
             return Err(Refusal::not_found("order").into());
@@ -37,8 +38,8 @@ impl Operation for SetContact {
         self.check(&order)?;
         let loaded_version = order.version;
         order.contact_set();
-        // The version is the fence against a parcel that leaves at the same moment.
-        order_progress::order_update(tx, &order, loaded_version, None).await?;
+        // The order's lock is the fence against a parcel that leaves at the same moment.
+        order_progress::orders_advance(tx, &[(&order, loaded_version)]).await?;
         let version = contacts::contact_put(tx, &self.order_id, &self.contact).await?;
         let now = tx.now();
         tx.publish(events::order_changed(OrderChange::ContactSet, &order, now));

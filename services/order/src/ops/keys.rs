@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::store::{Db, Operation, Tx};
-use contracts::id::{OrderId, PartnerId};
+use contracts::id::{OrderId, PartnerId, RefundId};
 use kit::auth::jws::PublicKey;
 use kit::caller::Caller;
 use kit::clock::SharedClock;
@@ -15,8 +15,10 @@ use kit::errors::Fault;
 use moka::sync::Cache;
 
 use crate::config::Config;
-use crate::statement::{self, Statement};
-use crate::store::{mirrors, payment};
+use crate::model::RefundStatement;
+use crate::statement::refund::REFUND_STATEMENT_TYPE;
+use crate::statement::{self, STATEMENT_TYPE, Statement};
+use crate::store::{mirrors, payment, refund};
 
 /// A key as it was read.
 #[derive(Clone, Debug)]
@@ -74,20 +76,52 @@ impl KeyRing {
         partner_id: &PartnerId,
         asked: &Asked<'_>,
     ) -> Result<(Statement, String), Fault> {
-        let kid = statement::unverified(asked.statement)?.kid;
-        let Some(found) = self.find(caller, partner_id, &kid).await? else {
-            return Err(statement::bad_key().into());
-        };
-        // A key that cannot be read verifies nothing; the catalogue does not accept such keys.
-        let Some(key) = found.key else {
-            return Err(statement::bad_key().into());
-        };
+        let kid = statement::unverified(asked.statement, STATEMENT_TYPE)?.kid;
+        let (key, active) = self.key(caller, partner_id, &kid).await?;
         let statement = statement::verify(asked.statement, &key)?;
         statement.must_be_about(asked.order_id, asked.payment_reference)?;
-        if !found.active && !self.is_recorded(caller, asked).await? {
+        if !active && !self.is_recorded(caller, asked).await? {
             return Err(statement::bad_key().into());
         }
         Ok((statement, kid))
+    }
+
+    /// Verifies a refund statement under a key of the partner; the same is true of one that was recorded already.
+    pub async fn verify_refund(
+        &self,
+        caller: &Caller,
+        partner_id: &PartnerId,
+        statement: &str,
+    ) -> Result<(RefundStatement, String), Fault> {
+        let kid = statement::unverified(statement, REFUND_STATEMENT_TYPE)?.kid;
+        let (key, active) = self.key(caller, partner_id, &kid).await?;
+        let stated = statement::refund::verify(statement, &key)?;
+        if !active {
+            let lookup = IsReported {
+                refund_id: stated.refund_id,
+                refund_reference: stated.refund_reference.clone(),
+                statement: statement.to_owned(),
+            };
+            if !self.db.read(caller, lookup).await? {
+                return Err(statement::bad_key().into());
+            }
+        }
+        Ok((stated, kid))
+    }
+
+    /// A key of the partner, and whether it is active.
+    async fn key(
+        &self,
+        caller: &Caller,
+        partner_id: &PartnerId,
+        kid: &str,
+    ) -> Result<(Arc<PublicKey>, bool), Fault> {
+        let found = self.find(caller, partner_id, kid).await?;
+        // A key that cannot be read verifies nothing; the catalogue does not accept such keys.
+        match found.and_then(|found| Some((found.key?, found.active))) {
+            Some(key) => Ok(key),
+            None => Err(statement::bad_key().into()),
+        }
     }
 
     async fn find(
@@ -191,5 +225,26 @@ impl Operation for IsRecorded {
         Ok(found
             .iter()
             .any(|payment| payment.statement.0 == self.statement))
+    }
+}
+
+/// Whether exactly this statement of a refund was recorded before.
+struct IsReported {
+    refund_id: RefundId,
+    refund_reference: String,
+    statement: String,
+}
+
+impl Operation for IsReported {
+    type Output = bool;
+
+    fn name(&self) -> &'static str {
+        "refund.is_reported"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        let found =
+            refund::report_by_reference(tx, &self.refund_id, &self.refund_reference).await?;
+        Ok(found.is_some_and(|report| report.statement.0 == self.statement))
     }
 }

@@ -2,14 +2,16 @@
 
 pub mod batch;
 pub mod cancel;
+pub mod complete;
 pub mod contact;
 pub mod desk;
 pub mod drops;
 pub mod expiry;
 pub mod keys;
-pub mod progress;
 pub mod quote;
 pub mod read;
+pub mod refund;
 pub mod supply;
+pub mod told;
 
 pub use crate::model::command;

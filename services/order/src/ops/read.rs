@@ -6,7 +6,8 @@ use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 
 use crate::model::{Order, Refund};
-use crate::store::order_list::{self, OrderFilter, RefundFilter};
+use crate::store::order_list::{self, OrderFilter};
+use crate::store::refund::{self, RefundFilter};
 
 /// How an order is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,6 @@ impl Operation for ListRefunds {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Refund>, Fault> {
-        order_list::refund_page(tx, &self.filter, &self.after, self.limit).await
+        refund::refund_page(tx, &self.filter, &self.after, self.limit).await
     }
 }

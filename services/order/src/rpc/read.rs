@@ -9,7 +9,8 @@ use kit::validate::Violations;
 
 use super::{Api, after, bound_to, listed_partner, render};
 use crate::ops::read::{GetOrder, ListOrders, ListRefunds, OrderName};
-use crate::store::order_list::{OrderFilter, RefundFilter};
+use crate::store::order_list::OrderFilter;
+use crate::store::refund::RefundFilter;
 
 impl Api {
     pub(super) async fn get_order(

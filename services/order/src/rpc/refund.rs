@@ -2,47 +2,87 @@
 
 use std::sync::Arc;
 
-use contracts::ErrorReason;
-use contracts::id::RefundId;
+use ::store::idempotency::Idempotent;
 use contracts::order::v1 as pb;
 use kit::caller::Caller;
-use kit::errors::{Fault, Refusal};
+use kit::errors::Fault;
 use kit::validate::Violations;
 
-use super::{Api, parse};
-use crate::statement::STATEMENT_CHARS_MAX;
+use super::{Api, keyed, parse, render};
+use crate::model::Refund;
+use crate::model::payment::Signed;
+use crate::ops::refund::{ReissueRefund, ReportRefund};
+use crate::statement::{self, STATEMENT_CHARS_MAX};
+
+const REPORT_REFUND: &str = "vitrine.order.v1.OrderService/ReportRefund";
+const REISSUE_REFUND: &str = "vitrine.order.v1.OrderService/ReissueRefund";
 
 impl Api {
     pub(super) async fn report_refund(
         &self,
-        _: &Arc<Caller>,
+        caller: &Arc<Caller>,
         request: pb::ReportRefundRequest,
     ) -> Result<pb::ReportRefundResponse, Fault> {
+        let partner_id = caller.partner()?;
         let mut v = Violations::new();
-        parse::request_id(&mut v, &request.request_id);
-        v.id::<RefundId>("refund_id", &request.refund_id);
-        v.text("statement", &request.statement, 1..=STATEMENT_CHARS_MAX);
+        let request_id = parse::request_id(&mut v, &request.request_id);
+        let refund_id = v.id("refund_id", &request.refund_id);
+        let statement = v.text("statement", &request.statement, 1..=STATEMENT_CHARS_MAX);
         v.finish()?;
-        Err(later("ReportRefund").into())
+        let Some(refund_id) = refund_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
+        let (stated, kid) = self
+            .keys
+            .verify_refund(caller, &partner_id, &statement)
+            .await?;
+        if stated.refund_id != refund_id {
+            return Err(
+                statement::bad("The statement is about another refund than refund_id.").into(),
+            );
+        }
+        let report = ReportRefund {
+            partner_id,
+            refund_id,
+            stated,
+            kid,
+            statement: Signed(statement),
+        };
+        let keyed = keyed(caller, REPORT_REFUND, &request_id, &request);
+        self.db
+            .execute(caller, Idempotent::new(keyed, report, reported))
+            .await
     }
 
     pub(super) async fn reissue_refund(
         &self,
-        _: &Arc<Caller>,
+        caller: &Arc<Caller>,
         request: pb::ReissueRefundRequest,
     ) -> Result<pb::ReissueRefundResponse, Fault> {
         let mut v = Violations::new();
-        parse::request_id(&mut v, &request.request_id);
-        v.id::<RefundId>("refund_id", &request.refund_id);
+        let request_id = parse::request_id(&mut v, &request.request_id);
+        let refund_id = v.id("refund_id", &request.refund_id);
+        let etag = v.text("etag", &request.etag, 0..=64);
         v.finish()?;
-        Err(later("ReissueRefund").into())
+        let Some(refund_id) = refund_id else {
+            return Err(Fault::internal("a parsed field is missing"));
+        };
+        let reissue = ReissueRefund { refund_id, etag };
+        let keyed = keyed(caller, REISSUE_REFUND, &request_id, &request);
+        self.db
+            .execute(caller, Idempotent::new(keyed, reissue, reissued))
+            .await
     }
 }
 
-fn later(method: &str) -> Refusal {
-    Refusal::new(
-        ErrorReason::NotOffered,
-        format!("{method} is not offered yet; nothing was done."),
-    )
-    .with("method", method)
+fn reported(refund: &Refund) -> pb::ReportRefundResponse {
+    pb::ReportRefundResponse {
+        refund: Some(render::refund(refund)),
+    }
+}
+
+fn reissued(refund: &Refund) -> pb::ReissueRefundResponse {
+    pb::ReissueRefundResponse {
+        refund: Some(render::refund(refund)),
+    }
 }

@@ -11,7 +11,7 @@ use crate::model::{
     AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination, DropSale,
     DropShare, DropState, FulfillmentState, Line, LineAmount, LineQuantities, Movement,
     MovementKind, Order, OrderAmount, OrderState, Payment, PaymentOutcome, PaymentState, Placement,
-    Refund, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
+    Refund, RefundFailure, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
 };
 
 /// An amount of money.
@@ -56,7 +56,8 @@ pub fn order_amount(amount: &OrderAmount) -> pb::OrderAmount {
     }
 }
 
-fn touchpoint(touchpoint: &Touchpoint) -> common::Touchpoint {
+/// One step that led to a line or a link.
+pub fn touchpoint(touchpoint: &Touchpoint) -> common::Touchpoint {
     common::Touchpoint {
         outlet_id: touchpoint.outlet_id.map(String::from).unwrap_or_default(),
         room_id: touchpoint.room_id.map(String::from).unwrap_or_default(),
@@ -168,8 +169,8 @@ pub fn order(order: &Order, now: Micros) -> pb::Order {
             .map_or(pb::CancelReason::Unspecified, cancel_reason)
             .into(),
         etag: order.etag(),
-        refund_due: money(currency, order.refund_due),
-        refunded: money(currency, 0),
+        refund_due: money(currency, order.balance.refund_due),
+        refunded: money(currency, order.balance.refunded),
     }
 }
 
@@ -216,11 +217,14 @@ pub fn refund(refund: &Refund) -> pb::Refund {
         create_time: time(refund.create_time),
         finish_time: refund.finish_time.map(Micros::to_proto),
         etag: refund.etag(),
-        attempt: 1,
-        failure: pb::RefundFailure::Unspecified.into(),
-        refund_reference: String::new(),
-        return_id: String::new(),
-        report_time: None,
+        attempt: refund.attempt,
+        failure: refund
+            .failure
+            .map_or(pb::RefundFailure::Unspecified, refund_failure)
+            .into(),
+        refund_reference: refund.refund_reference.clone(),
+        return_id: refund.return_id.map(String::from).unwrap_or_default(),
+        report_time: refund.report_time.map(Micros::to_proto),
     }
 }
 
@@ -349,6 +353,7 @@ fn payment_state(state: PaymentState) -> pb::PaymentState {
         PaymentState::Paid => pb::PaymentState::Paid,
         PaymentState::NeedsReview => pb::PaymentState::NeedsReview,
         PaymentState::RefundDue => pb::PaymentState::RefundDue,
+        PaymentState::PartiallyRefunded => pb::PaymentState::PartiallyRefunded,
         PaymentState::Refunded => pb::PaymentState::Refunded,
     }
 }
@@ -411,6 +416,16 @@ fn refund_reason(reason: RefundReason) -> pb::RefundReason {
         RefundReason::LinesCancelled => pb::RefundReason::LinesCancelled,
         RefundReason::Undelivered => pb::RefundReason::Undelivered,
         RefundReason::Returned => pb::RefundReason::Returned,
+    }
+}
+
+fn refund_failure(failure: RefundFailure) -> pb::RefundFailure {
+    match failure {
+        RefundFailure::AccountClosed => pb::RefundFailure::AccountClosed,
+        RefundFailure::Declined => pb::RefundFailure::Declined,
+        RefundFailure::PaymentTooOld => pb::RefundFailure::PaymentTooOld,
+        RefundFailure::InsufficientFunds => pb::RefundFailure::InsufficientFunds,
+        RefundFailure::Other => pb::RefundFailure::Other,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod order_list;
 pub mod order_progress;
 pub mod order_row;
 pub mod payment;
+pub mod refund;
 pub mod stock;
 pub mod stop;
 pub mod supply;

@@ -10,9 +10,10 @@ use kit::errors::Fault;
 
 use super::order_row::{self, PlacementRow, placement_columns};
 use super::{all_written, column, id, micros, word};
+use crate::model::refund::RefundShares;
 use crate::model::{
-    AftersaleState, CancelReason, CareBlocks, FulfillmentState, Line, LineQuantities, Order,
-    OrderState, PaymentState, Placement,
+    AftersaleState, Balance, CancelReason, CareBlocks, FulfillmentState, Line, LineQuantities,
+    Order, OrderState, PaymentState, Placement,
 };
 
 /// What was agreed for these orders. It never changes, so it may be read without a lock.
@@ -50,13 +51,21 @@ struct StateRow {
     care_blocks: String,
     cancel_reason: String,
     refund_due: i64,
+    refunded: i64,
+    refunds_open: i64,
+    paid_back: i64,
+    partner_paid_back: i64,
+    returns_open: i64,
+    complete_after: Option<i64>,
+    care_version: i64,
     version: i64,
 }
 
 macro_rules! state_columns {
     () => {
         "o.order_id, o.state, o.payment_state, o.fulfillment_state, o.aftersale_state, o.hold_expire_time, o.pay_time, \
-         o.ship_not_before, o.ship_by, o.has_contact, o.care_blocks, o.cancel_reason, o.refund_due, o.version "
+         o.ship_not_before, o.ship_by, o.has_contact, o.care_blocks, o.cancel_reason, o.refund_due, o.refunded, \
+         o.refunds_open, o.paid_back, o.partner_paid_back, o.returns_open, o.complete_after, o.care_version, o.version "
     };
 }
 
@@ -93,7 +102,18 @@ impl StateRow {
             "" => None,
             reason => Some(word(CancelReason::parse(reason), "orders.cancel_reason")?),
         };
-        order.refund_due = self.refund_due;
+        order.balance = Balance {
+            refund_due: self.refund_due,
+            refunded: self.refunded,
+            refunds_open: self.refunds_open,
+            paid_back: RefundShares {
+                shopper: self.paid_back,
+                partner: self.partner_paid_back,
+            },
+        };
+        order.returns_open = self.returns_open;
+        order.complete_after = self.complete_after.map(Micros);
+        order.care_version = self.care_version;
         order.version = self.version;
         Ok(order)
     }
@@ -233,25 +253,25 @@ pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fau
                    fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
                    partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
                    placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
-                   ship_by, cancel_reason, refund_due, version, update_time, fulfillment_state, aftersale_state, \
+                   ship_by, cancel_reason, refund_due, version, refunds_open, update_time, fulfillment_state, aftersale_state, \
                    has_contact) \
-                   SELECT u.*, $31::BIGINT, 'UNFULFILLED', 'NONE', FALSE FROM UNNEST($1::TEXT[], $2::TEXT[], \
+                   SELECT u.*, $32::BIGINT, 'UNFULFILLED', 'NONE', FALSE FROM UNNEST($1::TEXT[], $2::TEXT[], \
                    $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BYTEA[], $7::TEXT[], $8::TEXT[], $9::TEXT[], \
                    $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], \
                    $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], $19::BIGINT[], $20::BIGINT[], $21::BIGINT[], \
                    $22::TEXT[], $23::TEXT[], $24::BIGINT[], $25::BIGINT[], $26::BIGINT[], $27::BIGINT[], $28::TEXT[], \
-                   $29::BIGINT[], $30::BIGINT[]) AS u ON CONFLICT DO NOTHING",
+                   $29::BIGINT[], $30::BIGINT[], $31::BIGINT[]) AS u ON CONFLICT DO NOTHING",
         sqlite: "INSERT INTO orders (order_id, partner_id, partner_order_id, partner_checkout_id, shopper_ref, \
                  fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
                  partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
                  placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
-                 ship_by, cancel_reason, refund_due, version, update_time, fulfillment_state, aftersale_state, \
+                 ship_by, cancel_reason, refund_due, version, refunds_open, update_time, fulfillment_state, aftersale_state, \
                  has_contact) \
                  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, unhex(value->>5), value->>6, value->>7, \
                  value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
                  value->>16, value->>17, value->>18, value->>19, value->>20, value->>21, value->>22, value->>23, \
-                 value->>24, value->>25, value->>26, value->>27, value->>28, value->>29, $2, 'UNFULFILLED', 'NONE', \
-                 FALSE FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+                 value->>24, value->>25, value->>26, value->>27, value->>28, value->>29, value->>30, $2, 'UNFULFILLED', \
+                 'NONE', FALSE FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
         columns: [
             column(placed, |p| p.order_id), column(placed, |p| p.partner_id),
             column(placed, |p| p.partner_order_id.as_str()), column(placed, |p| p.partner_checkout_id.as_str()),
@@ -268,8 +288,8 @@ pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fau
             column(orders, |o| o.state.as_str()), column(orders, |o| o.payment_state.as_str()),
             column(orders, |o| o.hold_expire_time), column(orders, |o| o.pay_time),
             column(orders, |o| o.ship_not_before), column(orders, |o| o.ship_by),
-            column(orders, |o| o.cancel_reason.map_or("", CancelReason::as_str)), column(orders, |o| o.refund_due),
-            column(orders, |o| o.version)
+            column(orders, |o| o.cancel_reason.map_or("", CancelReason::as_str)), column(orders, |o| o.balance.refund_due),
+            column(orders, |o| o.version), column(orders, |o| o.balance.refunds_open)
         ],
         also: [now]
     )?;
@@ -351,14 +371,15 @@ pub async fn orders_update(tx: &mut Tx, orders: &[(&Order, i64)]) -> Result<(), 
         postgres: "UPDATE orders AS o SET state = u.state, payment_state = u.payment_state, \
                    hold_expire_time = u.hold_expire_time, pay_time = u.pay_time, ship_not_before = u.ship_not_before, \
                    ship_by = u.ship_by, cancel_reason = u.cancel_reason, refund_due = u.refund_due, \
-                   version = u.version, update_time = $12 \
+                   refunds_open = u.refunds_open, version = u.version, update_time = $13 \
                    FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[], \
-                   $7::BIGINT[], $8::BIGINT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[]) AS u(id, loaded_version, \
-                   state, payment_state, hold_expire_time, pay_time, ship_not_before, ship_by, cancel_reason, \
-                   refund_due, version) WHERE o.order_id = u.id AND o.version = u.loaded_version",
+                   $7::BIGINT[], $8::BIGINT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[]) \
+                   AS u(id, loaded_version, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
+                   ship_by, cancel_reason, refund_due, version, refunds_open) WHERE o.order_id = u.id AND o.version = u.loaded_version",
         sqlite: "UPDATE orders SET state = u.value->>2, payment_state = u.value->>3, hold_expire_time = u.value->>4, \
                  pay_time = u.value->>5, ship_not_before = u.value->>6, ship_by = u.value->>7, \
-                 cancel_reason = u.value->>8, refund_due = u.value->>9, version = u.value->>10, update_time = $2 \
+                 cancel_reason = u.value->>8, refund_due = u.value->>9, version = u.value->>10, refunds_open = u.value->>11, \
+                 update_time = $2 \
                  FROM json_each($1) AS u WHERE orders.order_id = u.value->>0 AND orders.version = u.value->>1",
         columns: [
             column(orders, |(o, _)| *o.order_id()), column(orders, |(_, loaded)| *loaded),
@@ -366,7 +387,8 @@ pub async fn orders_update(tx: &mut Tx, orders: &[(&Order, i64)]) -> Result<(), 
             column(orders, |(o, _)| o.hold_expire_time), column(orders, |(o, _)| o.pay_time),
             column(orders, |(o, _)| o.ship_not_before), column(orders, |(o, _)| o.ship_by),
             column(orders, |(o, _)| o.cancel_reason.map_or("", CancelReason::as_str)),
-            column(orders, |(o, _)| o.refund_due), column(orders, |(o, _)| o.version)
+            column(orders, |(o, _)| o.balance.refund_due), column(orders, |(o, _)| o.version),
+            column(orders, |(o, _)| o.balance.refunds_open)
         ],
         also: [now]
     )?;

@@ -1,14 +1,12 @@
-//! Finding orders and refunds, for answers.
+//! Finding orders, for answers.
 
 use ::store::{Tx, sql};
 use contracts::id::{OrderId, PartnerId};
-use contracts::money::Money;
-use kit::clock::Micros;
 use kit::errors::Fault;
 
+use super::id;
 use super::order::{orders_read, placements_by_id};
-use super::{currency, id, word};
-use crate::model::{Order, Refund, RefundReason, RefundState};
+use crate::model::Order;
 
 /// An order.
 pub async fn order_by_id(tx: &mut Tx, order_id: &OrderId) -> Result<Option<Order>, Fault> {
@@ -100,113 +98,4 @@ pub async fn order_page(
         .collect::<Result<Vec<OrderId>, Fault>>()?;
     let placements = placements_by_id(tx, &ids).await?;
     orders_read(tx, placements).await
-}
-
-#[derive(sqlx::FromRow)]
-struct RefundRow {
-    refund_id: String,
-    order_id: String,
-    partner_id: String,
-    payment_id: String,
-    payment_reference: String,
-    reason: String,
-    currency_code: String,
-    shopper_amount: i64,
-    partner_amount: i64,
-    state: String,
-    lines: String,
-    create_time: i64,
-    finish_time: Option<i64>,
-    version: i64,
-}
-
-impl RefundRow {
-    fn read(self) -> Result<Refund, Fault> {
-        let currency = currency(&self.currency_code)?;
-        Ok(Refund {
-            refund_id: id(&self.refund_id)?,
-            order_id: id(&self.order_id)?,
-            partner_id: id(&self.partner_id)?,
-            payment_id: id(&self.payment_id)?,
-            payment_reference: self.payment_reference,
-            reason: word(RefundReason::parse(&self.reason), "refund.reason")?,
-            shopper_amount: Money::new(currency, self.shopper_amount),
-            partner_amount: Money::new(currency, self.partner_amount),
-            state: word(RefundState::parse(&self.state), "refund.state")?,
-            lines: serde_json::from_str(&self.lines).map_err(Fault::internal)?,
-            create_time: Micros(self.create_time),
-            finish_time: self.finish_time.map(Micros),
-            version: self.version,
-        })
-    }
-}
-
-macro_rules! refund_columns {
-    () => {
-        "SELECT refund_id, order_id, partner_id, payment_id, payment_reference, reason, currency_code, shopper_amount, \
-         partner_amount, state, lines, create_time, finish_time, version FROM refund "
-    };
-}
-
-/// Which refunds a list wants; empty texts want any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RefundFilter {
-    /// Of this partner.
-    pub partner_id: String,
-    /// Of this order.
-    pub order_id: String,
-    /// In this state.
-    pub state: String,
-}
-
-/// Refunds after an id, by authorisation.
-pub async fn refund_page(
-    tx: &mut Tx,
-    filter: &RefundFilter,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<Refund>, Fault> {
-    // Each form has an index of its own.
-    let rows = if !filter.order_id.is_empty() {
-        sql!(
-            tx,
-            all RefundRow,
-            concat!(
-                refund_columns!(),
-                "WHERE order_id = $1 AND refund_id > $2 AND ($3 = '' OR partner_id = $3) AND ($4 = '' OR state = $4) \
-                 ORDER BY refund_id LIMIT $5"
-            ),
-            &filter.order_id,
-            after,
-            &filter.partner_id,
-            &filter.state,
-            limit
-        )?
-    } else if !filter.partner_id.is_empty() {
-        sql!(
-            tx,
-            all RefundRow,
-            concat!(
-                refund_columns!(),
-                "WHERE partner_id = $1 AND refund_id > $2 AND ($3 = '' OR state = $3) ORDER BY refund_id LIMIT $4"
-            ),
-            &filter.partner_id,
-            after,
-            &filter.state,
-            limit
-        )?
-    } else {
-        sql!(
-            tx,
-            all RefundRow,
-            concat!(
-                refund_columns!(),
-                "WHERE refund_id > $1 AND ($2 = '' OR state = $2) ORDER BY refund_id LIMIT $3"
-            ),
-            after,
-            &filter.state,
-            limit
-        )?
-    };
-    rows.into_iter().map(RefundRow::read).collect()
 }

@@ -1,237 +1,210 @@
-//! Writing what becomes of orders after they were paid. An order is read without a lock and written only if its
-//! version is still the one that was read; counters of units are written before, as everybody does.
+//! Writing what becomes of orders after they were paid, many at once. Whoever writes here has locked the orders,
+//! and before them the allotments whose units move.
+
+use std::collections::HashMap;
 
 use ::store::{Tx, bulk, sql};
-use contracts::id::{OrderId, PaymentId};
-use kit::clock::Micros;
+use contracts::id::{OrderId, PaymentId, ReturnId};
 use kit::errors::Fault;
 
-use super::id;
+use super::{all_written, column, id, word};
 use crate::model::refund::RefundShares;
-use crate::model::{CancelReason, CareBlocks, Line, LineQuantities, Order};
+use crate::model::{CancelReason, LineQuantities, Order, ReturnStage};
 
-/// Writes an order if nobody changed it since its version was read. What was agreed at placement, and what only
-/// the desk decides, stays as it is.
-pub async fn order_update(
-    tx: &mut Tx,
-    order: &Order,
-    loaded_version: i64,
-    complete_after: Option<Micros>,
-) -> Result<(), Fault> {
+/// Writes orders, each with the version that was loaded. What was agreed at placement, and what only the desk
+/// decides, stays as it is.
+pub async fn orders_advance(tx: &mut Tx, orders: &[(&Order, i64)]) -> Result<(), Fault> {
+    if orders.is_empty() {
+        return Ok(());
+    }
     let now = tx.now();
-    let rows = sql!(
+    let written = bulk!(
         tx,
         execute,
-        "UPDATE orders SET state = $1, payment_state = $2, fulfillment_state = $3, has_contact = $4, \
-         cancel_reason = $5, refund_due = $6, version = $7, update_time = $8, complete_after = $9 \
-         WHERE order_id = $10 AND version = $11",
-        order.state.as_str(),
-        order.payment_state.as_str(),
-        order.fulfillment_state.as_str(),
-        order.has_contact,
-        order.cancel_reason.map_or("", CancelReason::as_str),
-        order.refund_due,
-        order.version,
-        now,
-        complete_after,
-        order.order_id(),
-        loaded_version
+        postgres: "UPDATE orders AS o SET state = u.state, payment_state = u.payment_state, \
+                   fulfillment_state = u.fulfillment_state, aftersale_state = u.aftersale_state, \
+                   has_contact = u.has_contact, care_blocks = u.care_blocks, cancel_reason = u.cancel_reason, \
+                   refund_due = u.refund_due, refunded = u.refunded, refunds_open = u.refunds_open, \
+                   paid_back = u.paid_back, partner_paid_back = u.partner_paid_back, returns_open = u.returns_open, \
+                   complete_after = u.complete_after, care_version = u.care_version, version = u.version, \
+                   update_time = $19 \
+                   FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
+                   $7::BOOLEAN[], $8::TEXT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], \
+                   $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], $16::BIGINT[], $17::BIGINT[], $18::BIGINT[]) \
+                   AS u(id, loaded_version, state, payment_state, fulfillment_state, aftersale_state, has_contact, \
+                   care_blocks, cancel_reason, refund_due, refunded, refunds_open, paid_back, partner_paid_back, \
+                   returns_open, complete_after, care_version, version) \
+                   WHERE o.order_id = u.id AND o.version = u.loaded_version",
+        sqlite: "UPDATE orders SET state = u.value->>2, payment_state = u.value->>3, \
+                 fulfillment_state = u.value->>4, aftersale_state = u.value->>5, has_contact = u.value->>6, \
+                 care_blocks = u.value->>7, cancel_reason = u.value->>8, refund_due = u.value->>9, \
+                 refunded = u.value->>10, refunds_open = u.value->>11, paid_back = u.value->>12, \
+                 partner_paid_back = u.value->>13, returns_open = u.value->>14, complete_after = u.value->>15, \
+                 care_version = u.value->>16, version = u.value->>17, update_time = $2 FROM json_each($1) AS u \
+                 WHERE orders.order_id = u.value->>0 AND orders.version = u.value->>1",
+        columns: [
+            column(orders, |(o, _)| *o.order_id()), column(orders, |(_, loaded)| *loaded),
+            column(orders, |(o, _)| o.state.as_str()), column(orders, |(o, _)| o.payment_state.as_str()),
+            column(orders, |(o, _)| o.fulfillment_state.as_str()),
+            column(orders, |(o, _)| o.aftersale_state.as_str()), column(orders, |(o, _)| o.has_contact),
+            column(orders, |(o, _)| o.care_blocks.words()),
+            column(orders, |(o, _)| o.cancel_reason.map_or("", CancelReason::as_str)),
+            column(orders, |(o, _)| o.balance.refund_due), column(orders, |(o, _)| o.balance.refunded),
+            column(orders, |(o, _)| o.balance.refunds_open), column(orders, |(o, _)| o.balance.paid_back.shopper),
+            column(orders, |(o, _)| o.balance.paid_back.partner), column(orders, |(o, _)| o.returns_open),
+            column(orders, |(o, _)| o.complete_after), column(orders, |(o, _)| o.care_version),
+            column(orders, |(o, _)| o.version)
+        ],
+        also: [now]
     )?;
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(Fault::Conflict("an order was changed by another".into()))
-    }
+    all_written("orders", written, orders.len())
 }
 
-/// Writes the counters of an order's lines; the order was written before.
-pub async fn order_lines_update(tx: &mut Tx, order: &Order) -> Result<(), Fault> {
-    let column =
-        |of: fn(&LineQuantities) -> i64| order.quantities.iter().map(of).collect::<Vec<i64>>();
-    let ids: Vec<&str> = order
-        .placement
-        .lines
-        .iter()
-        .map(|line| line.order_line_id.as_str())
-        .collect();
-    bulk!(
+/// Writes the counters of the lines of these orders.
+pub async fn lines_advance(tx: &mut Tx, orders: &[&Order]) -> Result<(), Fault> {
+    let mut lines: Vec<(OrderId, i64, LineQuantities)> = Vec::with_capacity(orders.len());
+    for order in orders {
+        let numbered = (0..).zip(&order.quantities);
+        lines.extend(numbered.map(|(number, counted)| (*order.order_id(), number, *counted)));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let lines = lines.as_slice();
+    let written = bulk!(
         tx,
         execute,
         postgres: "UPDATE order_line AS l SET cancelled = u.cancelled, shipped = u.shipped, delivered = u.delivered, \
-                   undelivered = u.undelivered \
-                   FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[]) \
-                   AS u(id, cancelled, shipped, delivered, undelivered) \
-                   WHERE l.order_id = $6 AND l.order_line_id = u.id",
-        sqlite: "UPDATE order_line SET cancelled = u.value->>1, shipped = u.value->>2, delivered = u.value->>3, \
-                 undelivered = u.value->>4 FROM json_each($1) AS u \
-                 WHERE order_line.order_id = $2 AND order_line.order_line_id = u.value->>0",
+                   undelivered = u.undelivered, returned = u.returned, refunded = u.refunded \
+                   FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], \
+                   $7::BIGINT[], $8::BIGINT[]) \
+                   AS u(order_id, line_number, cancelled, shipped, delivered, undelivered, returned, refunded) \
+                   WHERE l.order_id = u.order_id AND l.line_number = u.line_number",
+        sqlite: "UPDATE order_line SET cancelled = u.value->>2, shipped = u.value->>3, delivered = u.value->>4, \
+                 undelivered = u.value->>5, returned = u.value->>6, refunded = u.value->>7 FROM json_each($1) AS u \
+                 WHERE order_line.order_id = u.value->>0 AND order_line.line_number = u.value->>1",
         columns: [
-            ids,
-            column(|line| line.cancelled),
-            column(|line| line.shipped),
-            column(|line| line.delivered),
-            column(|line| line.undelivered)
-        ],
-        also: [order.order_id()]
+            column(lines, |line| line.0), column(lines, |line| line.1), column(lines, |line| line.2.cancelled),
+            column(lines, |line| line.2.shipped), column(lines, |line| line.2.delivered),
+            column(lines, |line| line.2.undelivered), column(lines, |line| line.2.returned),
+            column(lines, |line| line.2.refunded)
+        ]
     )?;
-    Ok(())
+    all_written("order lines", written, lines.len())
 }
 
-/// Units of one line that were sold and go back to where they came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Unsold<'a> {
-    /// The line.
-    pub line: &'a Line,
-    /// How many of its units.
-    pub quantity: i64,
-}
-
-/// Gives units back that were cancelled after payment: to the allotment, and to everything that counts them.
-/// Kind by kind and each by id, as everybody locks them.
-pub async fn units_unsell(tx: &mut Tx, order: &Order, unsold: &[Unsold<'_>]) -> Result<(), Fault> {
-    let mut unsold = unsold.to_vec();
-    unsold.sort_unstable_by_key(|units| (units.line.allotment_id, units.line.listing_id));
-    for Unsold { line, quantity } in &unsold {
-        let rows = sql!(
-            tx,
-            execute,
-            "UPDATE allotment SET sold = sold - $1, available = available + $1 WHERE allotment_id = $2",
-            quantity,
-            line.allotment_id
-        )?;
-        counted(rows)?;
-    }
-    unsold.sort_unstable_by_key(|units| units.line.listing_id);
-    for Unsold { line, quantity } in &unsold {
-        let rows = sql!(
-            tx,
-            execute,
-            "UPDATE allotment_listing SET taken = taken - $1 WHERE listing_id = $2",
-            quantity,
-            line.listing_id
-        )?;
-        counted(rows)?;
-    }
-    for Unsold { line, quantity } in &unsold {
-        if let Some(drop_id) = line.drop_id {
-            sql!(
-                tx,
-                execute,
-                "UPDATE drop_sale SET taken = taken - $1 WHERE drop_id = $2",
-                quantity,
-                drop_id
-            )?;
-            sql!(
-                tx,
-                execute,
-                "UPDATE drop_listing SET taken = taken - $1 WHERE drop_id = $2 AND listing_id = $3",
-                quantity,
-                drop_id,
-                line.listing_id
-            )?;
-        }
-    }
-    for Unsold { line, quantity } in &unsold {
-        shopper_release(tx, order, line.listing_id.as_str(), *quantity).await?;
-        if let Some(drop_id) = line.drop_id.filter(|_| line.drop_person_limited) {
-            shopper_release(tx, order, drop_id.as_str(), *quantity).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn shopper_release(
+/// Counts what is to go back on the payments that paid these orders, each order once; gives the payments and their
+/// references. The table refuses more than was paid.
+pub async fn payments_owe(
     tx: &mut Tx,
-    order: &Order,
-    scope: &str,
-    quantity: i64,
+    owed: &[(OrderId, RefundShares)],
+) -> Result<HashMap<OrderId, (PaymentId, String)>, Fault> {
+    if owed.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = bulk!(
+        tx,
+        all(String, String, String),
+        postgres: "UPDATE payment AS p SET refunded = p.refunded + u.refunded, \
+                   partner_refunded = p.partner_refunded + u.partner_refunded \
+                   FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[]) AS u(order_id, refunded, partner_refunded) \
+                   WHERE p.order_id = u.order_id AND p.outcome = 'PAID' \
+                   RETURNING p.order_id, p.payment_id, p.payment_reference",
+        sqlite: "UPDATE payment SET refunded = refunded + (u.value->>1), \
+                 partner_refunded = partner_refunded + (u.value->>2) FROM json_each($1) AS u \
+                 WHERE payment.order_id = u.value->>0 AND payment.outcome = 'PAID' \
+                 RETURNING order_id, payment_id, payment_reference",
+        columns: [
+            column(owed, |owed| owed.0), column(owed, |owed| owed.1.shopper), column(owed, |owed| owed.1.partner)
+        ]
+    )?;
+    if rows.len() != owed.len() {
+        return Err(Fault::internal("a paid order has no payment"));
+    }
+    rows.into_iter()
+        .map(|(order_id, payment_id, reference)| {
+            Ok((id(&order_id)?, (id(&payment_id)?, reference)))
+        })
+        .collect()
+}
+
+/// Counts what has gone back of a payment. The table refuses more than was to go back.
+pub async fn payment_pay_back(
+    tx: &mut Tx,
+    payment_id: &PaymentId,
+    amounts: RefundShares,
 ) -> Result<(), Fault> {
-    let placement = &order.placement;
     let rows = sql!(
         tx,
         execute,
-        "UPDATE shopper_count SET taken = taken - $1 WHERE scope = $2 AND partner_id = $3 AND shopper_ref = $4",
-        quantity,
-        scope,
-        placement.partner_id,
-        &placement.shopper_ref
+        "UPDATE payment SET paid_back = paid_back + $1, partner_paid_back = partner_paid_back + $2 \
+         WHERE payment_id = $3",
+        amounts.shopper,
+        amounts.partner,
+        payment_id
     )?;
-    counted(rows)
+    all_written("payments", rows, 1)
 }
 
-fn counted(rows: u64) -> Result<(), Fault> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(Fault::internal("units of an order are counted nowhere"))
+/// How far these returns have come.
+pub async fn return_stages(
+    tx: &mut Tx,
+    ids: &[ReturnId],
+) -> Result<HashMap<ReturnId, ReturnStage>, Fault> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
     }
+    let rows = bulk!(
+        tx,
+        all(String, String),
+        postgres: "SELECT r.return_id, r.stage FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT return_id, stage FROM order_return WHERE return_id = k.id LIMIT 1) AS r",
+        sqlite: "SELECT r.return_id, r.stage FROM json_each($1) AS k \
+                 CROSS JOIN order_return AS r ON r.return_id = k.value->>0",
+        columns: [ids]
+    )?;
+    rows.into_iter()
+        .map(|(return_id, stage)| {
+            let stage = word(ReturnStage::parse(&stage), "order_return.stage")?;
+            Ok((id(&return_id)?, stage))
+        })
+        .collect()
 }
 
-/// Counts what goes back on the payment that paid the order; gives the payment and its reference. The table
-/// refuses more than was paid.
-pub async fn payment_owe(
+/// Writes how far returns have come, each once.
+pub async fn returns_put(
     tx: &mut Tx,
-    order_id: &OrderId,
-    refund: RefundShares,
-) -> Result<(PaymentId, String), Fault> {
-    let row = sql!(
-        tx,
-        optional(String, String),
-        "UPDATE payment SET refunded = refunded + $1, partner_refunded = partner_refunded + $2 \
-         WHERE order_id = $3 AND outcome = 'PAID' RETURNING payment_id, payment_reference",
-        refund.shopper,
-        refund.partner,
-        order_id
-    )?;
-    match row {
-        Some((payment_id, payment_reference)) => Ok((id(&payment_id)?, payment_reference)),
-        None => Err(Fault::internal("a paid order has no payment")),
+    returns: &[(ReturnId, OrderId, ReturnStage)],
+) -> Result<(), Fault> {
+    if returns.is_empty() {
+        return Ok(());
     }
-}
-
-/// Notes why units of an order were cancelled.
-pub async fn order_note_reason(
-    tx: &mut Tx,
-    order_id: &OrderId,
-    reason: CancelReason,
-) -> Result<(), Fault> {
-    sql!(
-        tx,
-        execute,
-        "UPDATE orders SET cancel_reason = $1 WHERE order_id = $2",
-        reason.as_str(),
-        order_id
-    )?;
-    Ok(())
-}
-
-/// Notes what people have set in the way of shipping, if that is new.
-pub async fn order_note_blocks(
-    tx: &mut Tx,
-    order_id: &OrderId,
-    blocks: CareBlocks,
-) -> Result<(), Fault> {
     let now = tx.now();
-    sql!(
+    bulk!(
         tx,
         execute,
-        "UPDATE orders SET care_blocks = $1, version = version + 1, update_time = $2 \
-         WHERE order_id = $3 AND care_blocks <> $1",
-        blocks.words(),
-        now,
-        order_id
+        postgres: "INSERT INTO order_return (return_id, order_id, stage, update_time) \
+                   SELECT u.*, $4::BIGINT FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS u \
+                   ON CONFLICT (return_id) DO UPDATE SET stage = excluded.stage, update_time = excluded.update_time",
+        sqlite: "INSERT INTO order_return (return_id, order_id, stage, update_time) \
+                 SELECT value->>0, value->>1, value->>2, $2 FROM json_each($1) WHERE true \
+                 ON CONFLICT (return_id) DO UPDATE SET stage = excluded.stage, update_time = excluded.update_time",
+        columns: [
+            column(returns, |row| row.0), column(returns, |row| row.1), column(returns, |row| row.2.as_str())
+        ],
+        also: [now]
     )?;
     Ok(())
 }
 
-/// Orders whose return window has ended, the longest ended first.
+/// Orders whose return window has ended and that wait for no return, the longest ended first.
 pub async fn orders_to_complete(tx: &mut Tx, limit: i64) -> Result<Vec<OrderId>, Fault> {
     let now = tx.now();
     let rows = sql!(
         tx,
         all(String,),
         "SELECT order_id FROM orders WHERE state = 'CONFIRMED' AND complete_after IS NOT NULL \
-         AND complete_after <= $1 ORDER BY complete_after, order_id LIMIT $2",
+         AND returns_open = 0 AND complete_after <= $1 ORDER BY complete_after, order_id LIMIT $2",
         now,
         limit
     )?;

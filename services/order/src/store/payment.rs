@@ -1,4 +1,4 @@
-//! Payments that were stated, and refunds.
+//! Payments that were stated.
 
 use ::store::{Tx, bulk};
 use contracts::id::OrderId;
@@ -8,7 +8,7 @@ use kit::errors::Fault;
 
 use super::{all_written, column, currency, id, opt_id, word};
 use crate::model::payment::Signed;
-use crate::model::{Payment, PaymentOutcome, Refund, RefundReason};
+use crate::model::{Payment, PaymentOutcome, RefundReason};
 
 #[derive(sqlx::FromRow)]
 struct PaymentRow {
@@ -121,37 +121,4 @@ pub async fn payments_insert(tx: &mut Tx, payments: &[&Payment]) -> Result<(), F
         ]
     )?;
     all_written("payments", written, payments.len())
-}
-
-/// Writes refunds. What they pay back has to be counted on the payment in the same transaction.
-pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault> {
-    if refunds.is_empty() {
-        return Ok(());
-    }
-    let lines = refunds
-        .iter()
-        .map(|refund| serde_json::to_string(&refund.lines));
-    let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(Fault::internal)?;
-    bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
-                   currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version) \
-                   SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
-                   $7::TEXT[], $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], $12::BIGINT[], $13::BIGINT[], \
-                   $14::BIGINT[])",
-        sqlite: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
-                 currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version) \
-                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13 FROM json_each($1)",
-        columns: [
-            column(refunds, |r| r.refund_id), column(refunds, |r| r.order_id), column(refunds, |r| r.partner_id),
-            column(refunds, |r| r.payment_id), column(refunds, |r| r.payment_reference.as_str()),
-            column(refunds, |r| r.reason.as_str()), column(refunds, |r| r.shopper_amount.currency.code()),
-            column(refunds, |r| r.shopper_amount.minor_units), column(refunds, |r| r.partner_amount.minor_units),
-            column(refunds, |r| r.state.as_str()), lines, column(refunds, |r| r.create_time),
-            column(refunds, |r| r.finish_time), column(refunds, |r| r.version)
-        ]
-    )?;
-    Ok(())
 }

@@ -58,7 +58,7 @@ impl Operation for Hot {
 
 /// Ways in to the same database: three replicas with two lanes each, or on SQLite, which has one writer, one
 /// with three lanes.
-async fn desks(t: &TestDb) -> Vec<Desk> {
+pub async fn desks(t: &TestDb) -> Vec<Desk> {
     let mut config = Config::default();
     config.lane.batch_max = 16;
     config.lane.lanes = 3;
@@ -73,12 +73,12 @@ async fn desks(t: &TestDb) -> Vec<Desk> {
     desks
 }
 
-fn caller() -> Arc<Caller> {
+pub fn caller() -> Arc<Caller> {
     Arc::new(Caller::system("test"))
 }
 
 /// Hands all commands in at once, in turn to each desk.
-async fn at_once(desks: &[Desk], commands: Vec<Command>) -> Vec<Result<Answer, Fault>> {
+pub async fn at_once(desks: &[Desk], commands: Vec<Command>) -> Vec<Result<Answer, Fault>> {
     let caller = caller();
     let submit = |(at, command): (usize, Command)| {
         let (desk, caller) = (desks[at % desks.len()].clone(), caller.clone());

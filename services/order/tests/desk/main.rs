@@ -4,4 +4,5 @@ mod audit;
 mod differential;
 mod hammer;
 mod plans;
+mod told;
 mod world;

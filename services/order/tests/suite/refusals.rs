@@ -195,13 +195,5 @@ on_both_engines! {
         request.lines[0].touchpoints = vec![common::Touchpoint { click_token: "t".into(), ..Default::default() }];
         let status = refused(partner.orders.place_order(request).await, "NOT_OFFERED", Code::Unimplemented);
         assert_eq!(told(&status, "field"), "lines[0].touchpoints[0].click_token");
-
-        let refund_id = crate::world::nth::<contracts::id::kind::Refund>(1);
-        let report = |refund_id: &str| pb::ReportRefundRequest {
-            request_id: "r".into(), refund_id: refund_id.into(), statement: "s".into(),
-        };
-        refused(partner.orders.report_refund(report(refund_id.as_str())).await, "NOT_OFFERED", Code::Unimplemented);
-        let status = refused(partner.orders.report_refund(report("x")).await, "INVALID_FIELD", Code::InvalidArgument);
-        assert_eq!(fields(&status), ["refund_id"]);
     }
 }

@@ -14,17 +14,14 @@ impl Book {
         &mut self,
         wanted: &Move,
     ) -> Result<(Answer, Option<Happening>), Refusal> {
-        let stock = self
-            .stocks
-            .get_mut(&wanted.allotment_id)
-            .ok_or_else(|| Refusal::not_found("allotment"))?;
+        if !self.stocks.contains_key(&wanted.allotment_id) {
+            return Err(Refusal::not_found("allotment"));
+        }
         if wanted.kind == MovementKind::Initial || !wanted.kind.allows(wanted.quantity) {
             let message =
                 "must be positive for TOP_UP and RESTOCK, negative for SHRINKAGE and WITHDRAWN";
             return Err(Refusal::invalid("quantity", message));
         }
-        stock.now.move_units(wanted.quantity)?;
-        let stock = stock.now.clone();
         let movement = Movement {
             movement_id: wanted.movement_id,
             allotment_id: wanted.allotment_id,
@@ -34,7 +31,7 @@ impl Book {
             actor: wanted.actor.clone(),
             create_time: self.now,
         };
-        self.new_movements.push(movement.clone());
+        let stock = self.record(&movement)?;
         let allotment = Box::new(Allotment {
             listings: self.listings_of(&wanted.allotment_id),
             stock: stock.clone(),

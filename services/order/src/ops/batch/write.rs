@@ -6,7 +6,7 @@ use kit::errors::Fault;
 use crate::model::book::{Book, Count, ShopperKey};
 use crate::model::{Order, OrderState, Payment, Refund};
 use crate::store::stock::StockChange;
-use crate::store::{key, order, payment, stock, stop};
+use crate::store::{key, order, payment, refund, stock, stop};
 
 pub(super) async fn write(tx: &mut Tx, book: &mut Book) -> Result<(), Fault> {
     counters(tx, book).await?;
@@ -17,7 +17,7 @@ pub(super) async fn write(tx: &mut Tx, book: &mut Book) -> Result<(), Fault> {
         .iter()
         .filter_map(|payment| payment.first_refund())
         .collect();
-    payment::refunds_insert(tx, &refunds).await?;
+    refund::refunds_insert(tx, &refunds).await?;
     stock::movements_insert(tx, &book.new_movements).await?;
     // A stop of this batch may have been ended in it.
     stop::stops_insert(tx, &book.new_stops).await?;
@@ -27,7 +27,7 @@ pub(super) async fn write(tx: &mut Tx, book: &mut Book) -> Result<(), Fault> {
 
 /// Counters are written as differences, which are right whoever else counts; the tables' checks have the
 /// last word.
-async fn counters(tx: &mut Tx, book: &Book) -> Result<(), Fault> {
+pub(in crate::ops) async fn counters(tx: &mut Tx, book: &Book) -> Result<(), Fault> {
     let changes: Vec<StockChange> = book
         .stocks
         .iter()

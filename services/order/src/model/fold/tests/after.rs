@@ -19,7 +19,7 @@ fn money_that_does_not_pay_goes_back() {
     );
     let order = &book.orders[&OrderId::from_uuid(1)].order;
     assert_eq!(
-        (order.refund_due, order.payment_state),
+        (order.balance.refund_due, order.payment_state),
         (2 * PRICE - 1, PaymentState::RefundDue)
     );
     assert_eq!(order.state, OrderState::Confirmed);
