@@ -250,13 +250,15 @@ impl Api {
         wrong: &mut Violations,
         drafts: &[pb::ReturnLineDraft],
     ) -> Vec<(LineQuantity, ReturnReason)> {
-        wrong.items("lines", drafts, 1..=self.config.lines_max);
+        if !wrong.items("lines", drafts, 1..=self.config.lines_max) {
+            return Vec::new();
+        }
         let quantities = drafts
             .iter()
             .map(|line| (line.order_line_id.as_str(), line.quantity));
         let lines = parse::lines(wrong, &self.config, quantities);
         let mut reasons = Vec::with_capacity(lines.len());
-        for (at, draft) in drafts.iter().enumerate().take(self.config.lines_max) {
+        for (at, draft) in drafts.iter().enumerate() {
             let mut wrong = wrong.nested(format_args!("lines[{at}]"));
             reasons.extend(render::return_reason_of(
                 wrong.enumeration("reason", draft.reason),

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contracts::common::v1::Unit;
+use contracts::common::v1::{Money, Unit};
 use contracts::fulfillment::v1::fulfillment_feed_entry::Content;
 use contracts::fulfillment::v1::{self as pb, FulfillmentFeedEntry};
-use contracts::id::{FulfillmentId, OrderId, OrderLineId, PartnerId, ShipmentId, VariantId};
+use contracts::id::{
+    FulfillmentId, OrderId, OrderLineId, PartnerId, RefundId, ShipmentId, VariantId,
+};
 use contracts::order::v1::order_feed_entry::Content as OrderContent;
 use contracts::order::v1::{
     Destination, LineQuantities, Order, OrderChange, OrderChanged, OrderFeedEntry, OrderLine,
-    ShipBlock,
+    Refund, RefundReason, RefundState, ShipBlock,
 };
 use fulfillment::Carriers;
 use fulfillment::events::orders::Intake;
@@ -215,6 +217,47 @@ pub async fn track(
         limits: LIMITS,
     })
     .await
+}
+
+/// A plain order is paid, shipped in one parcel and delivered.
+pub async fn delivered(t: &TestDb, at: u128, quantities: &[i64]) -> Fulfillment {
+    let fulfillment = paid(t, at, quantities).await;
+    deliver(t, &fulfillment.id, vec![]).await;
+    of_order(t, order_id(at)).await
+}
+
+/// A parcel is shipped and delivered.
+pub async fn deliver(t: &TestDb, fulfillment: &FulfillmentId, lines: Vec<LineQuantity>) {
+    let shipment = ship(t, fulfillment, lines).await.expect("ships");
+    let event = event("end", TrackingStatus::Delivered, t.clock.now());
+    track(t, &shipment.id, event).await.expect("delivered");
+}
+
+/// The order service tells of the refund of a return.
+pub fn refund(
+    goods_return: &pb::GoodsReturn,
+    refund: u128,
+    state: RefundState,
+    attempt: i64,
+) -> OrderFeedEntry {
+    let refund = Refund {
+        refund_id: RefundId::from_uuid(refund).into(),
+        order_id: goods_return.order_id.clone(),
+        partner_id: goods_return.partner_id.clone(),
+        reason: RefundReason::Returned.into(),
+        shopper_amount: Some(Money {
+            currency_code: "EUR".into(),
+            minor_units: 1_990,
+        }),
+        state: state.into(),
+        attempt,
+        return_id: goods_return.return_id.clone(),
+        ..Refund::default()
+    };
+    OrderFeedEntry {
+        meta: None,
+        content: Some(OrderContent::Refund(refund)),
+    }
 }
 
 pub fn cancel_op(order: u128, lines: Vec<LineQuantity>) -> Cancel {

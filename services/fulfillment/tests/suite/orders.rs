@@ -1,8 +1,9 @@
-//! An order service that is nothing but a feed and a list.
+//! An order service that is nothing but a feed and two lists.
 
 use std::sync::{Arc, Mutex};
 
 use contracts::order::v1 as pb;
+use contracts::order::v1::order_feed_entry::Content;
 use contracts::order::v1::order_feed_service_server::{OrderFeedService, OrderFeedServiceServer};
 use contracts::order::v1::order_service_server::{OrderService, OrderServiceServer};
 use contracts::order::v1::{OrderChange, OrderFeedEntry};
@@ -42,6 +43,7 @@ pub struct Orders {
     reader: FeedReader,
     drain: CancellationToken,
     listed: Arc<Mutex<Vec<pb::Order>>>,
+    refunds: Arc<Mutex<Vec<pb::Refund>>>,
 }
 
 impl Orders {
@@ -51,6 +53,7 @@ impl Orders {
             reader: FeedReader::new(t.db.clone(), "order", FeedConfig::default()),
             drain: CancellationToken::new(),
             listed: Arc::default(),
+            refunds: Arc::default(),
         }
     }
 
@@ -78,6 +81,28 @@ impl Orders {
 
     pub fn list(&self, order: pb::Order) {
         self.listed.lock().expect("no panic").push(order);
+    }
+
+    /// Tells of a refund in the feed.
+    pub async fn tell_refund(&self, entry: OrderFeedEntry) {
+        let id = refund_of(&entry).order_id;
+        self.db
+            .execute(&Caller::system("test"), Publish(entry, id))
+            .await
+            .expect("published");
+    }
+
+    /// Has a refund in the list, and not in the feed.
+    pub fn list_refund(&self, entry: OrderFeedEntry) {
+        let refund = refund_of(&entry);
+        self.refunds.lock().expect("no panic").push(refund);
+    }
+}
+
+fn refund_of(entry: &OrderFeedEntry) -> pb::Refund {
+    match &entry.content {
+        Some(Content::Refund(refund)) => refund.clone(),
+        other => panic!("expected a refund, got {other:?}"),
     }
 }
 
@@ -120,8 +145,8 @@ impl OrderFeedService for Orders {
     }
 }
 
-/// Everything but the list is nobody's business here.
-macro_rules! only_the_list {
+/// Everything but the lists is nobody's business here.
+macro_rules! only_the_lists {
     ($($method:ident: $request:ident => $response:ident;)+) => {
         #[tonic::async_trait]
         impl OrderService for Orders {
@@ -139,6 +164,16 @@ macro_rules! only_the_list {
                 Ok(Response::new(pb::ListOrdersResponse { orders, next_page_token }))
             }
 
+            async fn list_refunds(
+                &self,
+                request: Request<pb::ListRefundsRequest>,
+            ) -> Result<Response<pb::ListRefundsResponse>, Status> {
+                let order_id = request.into_inner().order_id;
+                let mut refunds = self.refunds.lock().expect("no panic").clone();
+                refunds.retain(|refund| refund.order_id == order_id);
+                Ok(Response::new(pb::ListRefundsResponse { refunds, next_page_token: String::new() }))
+            }
+
             $(
                 async fn $method(&self, _: Request<pb::$request>) -> Result<Response<pb::$response>, Status> {
                     Err(Status::unimplemented("not in this test"))
@@ -148,7 +183,7 @@ macro_rules! only_the_list {
     };
 }
 
-only_the_list! {
+only_the_lists! {
     quote_order: QuoteOrderRequest => QuoteOrderResponse;
     place_order: PlaceOrderRequest => PlaceOrderResponse;
     extend_hold: ExtendHoldRequest => ExtendHoldResponse;
@@ -157,7 +192,6 @@ only_the_list! {
     get_order: GetOrderRequest => GetOrderResponse;
     set_contact: SetContactRequest => SetContactResponse;
     get_contact: GetContactRequest => GetContactResponse;
-    list_refunds: ListRefundsRequest => ListRefundsResponse;
     report_refund: ReportRefundRequest => ReportRefundResponse;
     reissue_refund: ReissueRefundRequest => ReissueRefundResponse;
     stop_sale: StopSaleRequest => StopSaleResponse;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use contracts::common::v1::{Audience, RetailerRole};
 use contracts::fulfillment::v1::fulfillment_feed_service_client::FulfillmentFeedServiceClient;
 use contracts::fulfillment::v1::fulfillment_service_client::FulfillmentServiceClient;
+use contracts::fulfillment::v1::return_service_client::ReturnServiceClient;
 use contracts::policy::Policies;
 use fulfillment::{Config, Deps};
 use kit::auth::{AuthConfig, Claims, ServiceTokens, SigningKey, TokenSigner, TokenVerifier};
@@ -35,6 +36,7 @@ impl Interceptor for Bearer {
 }
 
 pub type Client = FulfillmentServiceClient<InterceptedService<Wire, Bearer>>;
+pub type ReturnClient = ReturnServiceClient<InterceptedService<Wire, Bearer>>;
 pub type FeedClient = FulfillmentFeedServiceClient<InterceptedService<Wire, Bearer>>;
 
 /// What servers of the suite share.
@@ -84,7 +86,12 @@ impl House {
     }
 
     pub fn token(&self, claims: Claims) -> Bearer {
-        let scopes = ["fulfillment.read", "fulfillment.write", "feed.read"];
+        let scopes = [
+            "fulfillment.read",
+            "fulfillment.write",
+            "return.write",
+            "feed.read",
+        ];
         Bearer(self.signer.mint(claims.scopes(scopes), HOUR))
     }
 
@@ -153,6 +160,20 @@ impl Server {
 
     pub fn service(&self) -> Client {
         self.client(Claims::service("order", Some("partner:acme")))
+    }
+
+    pub fn returns(&self, claims: Claims) -> ReturnClient {
+        ReturnServiceClient::with_interceptor(self.wire.clone(), self.house.token(claims))
+    }
+
+    /// Returns as a role of the retailer.
+    pub fn returns_as(&self, role: RetailerRole) -> ReturnClient {
+        self.returns(Claims::retailer("ana", &[role]))
+    }
+
+    /// Returns as a partner.
+    pub fn returns_of(&self, at: u128) -> ReturnClient {
+        self.returns(Claims::partner("gateway", &partner(at)))
     }
 
     pub fn feed(&self, claims: Claims) -> FeedClient {
