@@ -8,6 +8,8 @@ use store::batch::LaneConfig;
 use store::consumer::ConsumerConfig;
 use store::feed::{FeedConfig, SweepConfig};
 
+use crate::model::link::ConversionRules;
+
 /// Configuration of the order service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,33 @@ pub struct Config {
     pub quote_secret: Secret,
     /// The key that quotes were signed with before `quote_secret` was changed; still accepted. May be empty.
     pub quote_secret_previous: Secret,
+
+    /// The retailer's shop, where deep links lead: an https address. Empty makes none, but for `link_sites`.
+    pub link_base_url: String,
+    /// Legal entities with a shop of their own.
+    pub link_sites: Vec<LinkSite>,
+    /// The key that deep links are signed with, 32 characters or more. Every replica needs the same one, for as
+    /// long as links live and their purchases are reported. Empty makes no links.
+    pub link_secret: Secret,
+    /// The key that deep links were signed with before `link_secret` was changed; still accepted. May be empty.
+    pub link_secret_previous: Secret,
+    /// How long a click on a deep link counts after it was made.
+    pub link_ttl_s: u64,
+    /// How long after the click a purchase is credited to the link.
+    pub attribution_window_s: u64,
+    /// How long after a purchase it can be reversed.
+    pub conversion_reversal_window_s: u64,
+    /// How far the clock of the retailer's shop may be off.
+    pub conversion_clock_skew_s: u64,
+
+    /// How old an exchange rate may be on the day that it is used for: weekends and holidays have none.
+    pub rate_age_max_days: u32,
+    /// How far ahead an exchange rate may be recorded.
+    pub rate_ahead_max_days: u32,
+    /// The most days of one report.
+    pub report_days_max: u32,
+    /// The most rows of one report.
+    pub report_rows_max: u32,
 
     /// After a payment, how long until it must have been shipped when the listing does not say.
     pub ship_within_s: u64,
@@ -65,6 +94,16 @@ pub struct Config {
     pub payment_key_ttl_ms: u64,
 }
 
+/// The shop of one legal entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinkSite {
+    /// The legal entity, as listings name it.
+    pub legal_entity: String,
+    /// Its shop: an https address.
+    pub base_url: String,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -75,6 +114,18 @@ impl Default for Config {
             quote_ttl_s: 2 * 60,
             quote_secret: Secret::default(),
             quote_secret_previous: Secret::default(),
+            link_base_url: String::new(),
+            link_sites: Vec::new(),
+            link_secret: Secret::default(),
+            link_secret_previous: Secret::default(),
+            link_ttl_s: 30 * 24 * 60 * 60,
+            attribution_window_s: 30 * 24 * 60 * 60,
+            conversion_reversal_window_s: 180 * 24 * 60 * 60,
+            conversion_clock_skew_s: 5 * 60,
+            rate_age_max_days: 7,
+            rate_ahead_max_days: 7,
+            report_days_max: 92,
+            report_rows_max: 4_000,
             ship_within_s: 3 * 24 * 60 * 60,
             return_window_s: 14 * 24 * 60 * 60,
             order_lines_max: 50,
@@ -102,6 +153,20 @@ impl Config {
     /// How long a quote's price is honoured.
     pub fn quote_ttl(&self) -> Duration {
         Duration::from_secs(self.quote_ttl_s)
+    }
+
+    /// How long a click on a deep link counts.
+    pub fn link_ttl(&self) -> Duration {
+        Duration::from_secs(self.link_ttl_s)
+    }
+
+    /// How long things may take from a link to a conversion and its reversal.
+    pub fn conversion_rules(&self) -> ConversionRules {
+        ConversionRules {
+            attribution_window: Duration::from_secs(self.attribution_window_s),
+            reversal_window: Duration::from_secs(self.conversion_reversal_window_s),
+            clock_skew: Duration::from_secs(self.conversion_clock_skew_s),
+        }
     }
 
     /// After the last delivery, how long the shopper may return the goods.

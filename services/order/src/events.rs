@@ -11,8 +11,9 @@ use contracts::order::v1 as pb;
 use contracts::order::v1::order_feed_entry::Content;
 use kit::clock::Micros;
 
+use crate::model::conversion::{Conversion, Reversal};
 use crate::model::{Order, Payment, Refund, Stock};
-use crate::rpc::render;
+use crate::rpc::{conversion, render};
 
 pub use contracts::order::v1::OrderChange;
 
@@ -57,6 +58,21 @@ pub fn refund(refund: &Refund) -> NewEntry {
     )
     .partner(refund.partner_id)
     .etag(refund.etag())
+}
+
+/// A conversion was reported, or reversed.
+pub fn conversion_changed(changed: &Conversion, reversal: Option<&Reversal>) -> NewEntry {
+    let content = pb::ConversionChanged {
+        conversion: Some(conversion::rendered(changed)),
+        reversal: reversal.map(conversion::rendered_reversal),
+    };
+    entry(
+        "conversion",
+        changed.conversion_id,
+        Content::ConversionChanged(content),
+    )
+    .partner(changed.partner_id)
+    .etag(changed.etag())
 }
 
 /// An allotment's movement or listing set changed. No partner sees it.

@@ -35,6 +35,7 @@
 
 pub mod config;
 pub mod events;
+pub mod link;
 pub mod model;
 pub mod ops;
 pub mod quote;
@@ -55,6 +56,7 @@ use kit::wire::Wire;
 use crate::events::catalog::CatalogMirror;
 use crate::events::follow;
 use crate::events::fulfillment::FulfillmentProgress;
+use crate::link::LinkSealer;
 use crate::ops::desk::Desk;
 use crate::ops::expiry::Expiry;
 use crate::ops::keys::KeyRing;
@@ -99,6 +101,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     } = deps;
     let drain = lifecycle.token();
     let sealer = QuoteSealer::new(&config, &*ids).map_err(Fault::internal)?;
+    let links = LinkSealer::new(&config).map_err(Fault::internal)?;
     let desk = Desk::start(&db, &config);
     let keys = KeyRing::new(db.clone(), clock, &config);
     let mirror = CatalogMirror::new(keys.clone(), Duration::from_secs(config.ship_within_s));
@@ -110,6 +113,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         desk,
         ids,
         sealer,
+        links,
         keys,
         fulfillment: fulfillment.clone(),
         drain: drain.clone(),

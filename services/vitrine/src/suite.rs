@@ -366,6 +366,10 @@ async fn assemble(
                 // All replicas share the suite's key, so they honour each other's quotes, across restarts too.
                 settings.quote_secret = Secret::new(hex::encode(own_key.derive("quote")));
             }
+            if settings.link_secret.expose().is_empty() {
+                // The same for deep links, which live for weeks.
+                settings.link_secret = Secret::new(hex::encode(own_key.derive("link")));
+            }
             order::assemble(
                 settings,
                 order::Deps {

@@ -71,8 +71,8 @@ CREATE TABLE listing (
     legal_entity                   TEXT    NOT NULL,
     purchase_mode                  TEXT    NOT NULL CONSTRAINT listing_purchase_mode
         CHECK (purchase_mode IN ('IN_APP', 'REDIRECT')),
-    collected_by                   TEXT    NOT NULL CONSTRAINT listing_collected_by
-        CHECK (collected_by IN ('PARTNER', 'RETAILER')),
+    -- Switches of the mode by time, as JSON.
+    dated_purchase_modes           TEXT    NOT NULL,
     remorse_us                     BIGINT  NOT NULL CONSTRAINT listing_remorse CHECK (remorse_us >= 0),
     ship_within_us                 BIGINT  NOT NULL CONSTRAINT listing_ship_within CHECK (ship_within_us >= 0),
     ship_not_before                BIGINT,

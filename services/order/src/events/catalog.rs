@@ -13,7 +13,7 @@ use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 
-use crate::model::{CollectedBy, Listing, ListingState, PartnerState, Pricing, PurchaseMode, Unit};
+use crate::model::{DatedMode, Listing, ListingState, PartnerState, Pricing, PurchaseMode, Unit};
 use crate::ops::keys::KeyRing;
 use crate::store::mirrors::{self, MirroredKey, MirroredPartner, MirroredVariant};
 
@@ -46,7 +46,8 @@ impl Consume<pb::CatalogFeedEntry> for CatalogMirror {
             }
             Some(Content::Product(product)) => {
                 let (product_id, variants) = self::product(product)?;
-                mirrors::product_put(tx, &product_id, &product.etag, &product.title, &variants).await
+                mirrors::product_put(tx, &product_id, &product.etag, &product.title, &variants)
+                    .await
             }
             Some(Content::Listing(listing)) => {
                 let (listing, update_time) = self::listing(listing, self.ship_within)?;
@@ -143,12 +144,8 @@ fn listing(listing: &pb::Listing, ship_within: Duration) -> Result<(Listing, Mic
     let mut inside = v.nested("terms");
     let pricing = pricing(&mut inside, terms);
     let window = inside.window("sale_window", &terms.sale_window);
-    let purchase_mode = match inside
-        .opt_enumeration::<common::PurchaseMode>("purchase_mode", terms.purchase_mode)
-    {
-        Some(common::PurchaseMode::Redirect) => PurchaseMode::Redirect,
-        _ => PurchaseMode::InApp,
-    };
+    let purchase_mode = purchase_mode(&mut inside, terms.purchase_mode);
+    let dated_purchase_modes = dated_purchase_modes(&mut inside, &terms.dated_purchase_modes);
     let remorse = length(&mut inside, "remorse_period", &terms.remorse_period);
     let own_ship_within = length(&mut inside, "ship_within", &terms.ship_within);
     let ship_not_before = inside.opt_time("ship_not_before", &terms.ship_not_before);
@@ -174,10 +171,7 @@ fn listing(listing: &pb::Listing, ship_within: Duration) -> Result<(Listing, Mic
         territories: terms.territories.clone(),
         legal_entity: terms.legal_entity.clone(),
         purchase_mode,
-        collected_by: match purchase_mode {
-            PurchaseMode::InApp => CollectedBy::Partner,
-            PurchaseMode::Redirect => CollectedBy::Retailer,
-        },
+        dated_purchase_modes,
         remorse: remorse.unwrap_or(Duration::ZERO),
         ship_within: own_ship_within.unwrap_or(ship_within),
         ship_not_before,
@@ -210,6 +204,35 @@ fn pricing(v: &mut Violations, terms: &pb::ListingTerms) -> Option<Pricing> {
         tax_included: terms.tax_included,
         commission_basis_points: points("commission_basis_points", terms.commission_basis_points),
     })
+}
+
+fn purchase_mode(v: &mut Violations, number: i32) -> PurchaseMode {
+    match v.opt_enumeration::<common::PurchaseMode>("purchase_mode", number) {
+        Some(common::PurchaseMode::Redirect) => PurchaseMode::Redirect,
+        Some(common::PurchaseMode::InApp | common::PurchaseMode::Unspecified) | None => {
+            PurchaseMode::InApp
+        }
+    }
+}
+
+/// The switches, which must be in their order: the mode in force is looked up by it.
+fn dated_purchase_modes(v: &mut Violations, switches: &[pb::DatedPurchaseMode]) -> Vec<DatedMode> {
+    let mut modes: Vec<DatedMode> = Vec::with_capacity(switches.len());
+    for (index, switch) in switches.iter().enumerate() {
+        let mut v = v.nested(format_args!("dated_purchase_modes[{index}]"));
+        let mode = purchase_mode(&mut v, switch.purchase_mode);
+        let Some(start_time) = v.time("start_time", &switch.start_time) else {
+            continue;
+        };
+        if modes
+            .last()
+            .is_some_and(|last| start_time <= last.start_time)
+        {
+            v.add("start_time", "must be after the one before.");
+        }
+        modes.push(DatedMode { start_time, mode });
+    }
+    modes
 }
 
 fn unit(v: &mut Violations, number: i32) -> Unit {

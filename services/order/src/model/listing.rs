@@ -56,6 +56,33 @@ words! {
     }
 }
 
+impl PurchaseMode {
+    /// Who collects the money of what is bought in this mode.
+    pub const fn collected_by(self) -> CollectedBy {
+        match self {
+            PurchaseMode::InApp => CollectedBy::Partner,
+            PurchaseMode::Redirect => CollectedBy::Retailer,
+        }
+    }
+}
+
+fn mode_in_force(before: PurchaseMode, switches: &[DatedMode], time: Micros) -> PurchaseMode {
+    switches
+        .iter()
+        .rev()
+        .find(|switch| switch.start_time <= time)
+        .map_or(before, |switch| switch.mode)
+}
+
+/// A switch of the purchase mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DatedMode {
+    /// From when on.
+    pub start_time: Micros,
+    /// Which mode.
+    pub mode: PurchaseMode,
+}
+
 words! {
     /// Who collected the money of a line.
     CollectedBy {
@@ -101,10 +128,10 @@ pub struct Listing {
     pub territories: Vec<String>,
     /// Legal entity that sells.
     pub legal_entity: String,
-    /// Who takes the money.
+    /// Who takes the money until the first switch.
     pub purchase_mode: PurchaseMode,
-    /// Follows from the purchase mode.
-    pub collected_by: CollectedBy,
+    /// The switches, by time.
+    pub dated_purchase_modes: Vec<DatedMode>,
     /// Time after payment in which nothing ships.
     pub remorse: Duration,
     /// Time after payment by which it is to be shipped.
@@ -129,8 +156,44 @@ impl Listing {
             && self.window_end_time.is_none_or(|end| now < end)
     }
 
+    /// The purchase mode in force at a time: that of the last switch which is not after it.
+    pub fn mode_at(&self, time: Micros) -> PurchaseMode {
+        mode_in_force(self.purchase_mode, &self.dated_purchase_modes, time)
+    }
+
     /// Whether it may be sent to a region.
     pub fn sold_to(&self, region_code: &str) -> bool {
         self.territories.is_empty() || self.territories.iter().any(|code| code == region_code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_switch_that_has_come_decides_who_takes_the_money() {
+        let switch = |at, mode| DatedMode {
+            start_time: Micros(at),
+            mode,
+        };
+        assert_eq!(
+            mode_in_force(PurchaseMode::Redirect, &[], Micros(99)),
+            PurchaseMode::Redirect
+        );
+        let switches = [
+            switch(10, PurchaseMode::Redirect),
+            switch(20, PurchaseMode::InApp),
+            switch(30, PurchaseMode::Redirect),
+        ];
+        let modes = [9, 10, 19, 20, 29, 30, 99]
+            .map(|at| mode_in_force(PurchaseMode::InApp, &switches, Micros(at)).as_str());
+        assert_eq!(
+            modes,
+            [
+                "IN_APP", "REDIRECT", "REDIRECT", "IN_APP", "IN_APP", "REDIRECT", "REDIRECT"
+            ]
+        );
+        assert_eq!(PurchaseMode::Redirect.collected_by(), CollectedBy::Retailer);
     }
 }

@@ -6,15 +6,19 @@ pub mod balance;
 pub mod book;
 pub mod command;
 pub mod contact;
+pub mod conversion;
 pub mod fold;
+pub mod link;
 pub mod listing;
 pub mod order;
 pub mod payment;
 pub mod pricing;
 pub mod progress;
+pub mod rate;
 pub mod refund;
 pub mod refund_report;
 pub mod returns;
+pub mod sales;
 pub mod stock;
 pub mod told;
 mod words;
@@ -22,7 +26,9 @@ mod words;
 pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
 pub use balance::Balance;
 pub use book::HoldRules;
-pub use listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
+pub use listing::{
+    CollectedBy, DatedMode, Listing, ListingState, PartnerState, PurchaseMode, Unit,
+};
 pub use order::{
     AftersaleState, CancelReason, CareBlocks, Destination, FulfillmentState, Line, LineQuantities,
     Order, OrderState, PaymentState, Placement, ShipBlock, ShipTerms, Touchpoint,

@@ -47,7 +47,13 @@ fn price_lines(book: &Book, place: &Place, quote: Option<&Quote>) -> Result<Pric
     let mut currency: Option<Currency> = None;
     for (index, asked) in place.lines.iter().enumerate() {
         let listing = listing_of(book, place, asked)?;
-        check_sale(book, place, &listing)?;
+        let quoted = quote.map(|quote| &quote.lines[index]);
+        // Only what the partner collects for is ever quoted, and a quote outlives a switch.
+        let mode = match quoted {
+            Some(_) => PurchaseMode::InApp,
+            None => listing.mode_at(book.now),
+        };
+        check_sale(book, place, &listing, mode)?;
         let of_line = listing.currency();
         if *currency.get_or_insert(of_line) != of_line {
             return Err(Refusal::new(
@@ -55,7 +61,6 @@ fn price_lines(book: &Book, place: &Place, quote: Option<&Quote>) -> Result<Pric
                 "The lines are in more than one currency; place one order for each currency.",
             ));
         }
-        let quoted = quote.map(|quote| &quote.lines[index]);
         let line = line_of(book, index, asked, &listing, quoted)?;
         if book.is_stopped(&line) {
             return Err(Refusal::new(
@@ -123,7 +128,12 @@ fn listing_of(book: &Book, place: &Place, asked: &PlaceLine) -> Result<Arc<Listi
 }
 
 /// Whether a listing is on sale at all, now and to this destination.
-fn check_sale(book: &Book, place: &Place, listing: &Listing) -> Result<(), Refusal> {
+fn check_sale(
+    book: &Book,
+    place: &Place,
+    listing: &Listing,
+    mode: PurchaseMode,
+) -> Result<(), Refusal> {
     let refuse = |reason, message: &str| {
         Err(Refusal::new(reason, message).with("listing_id", listing.listing_id))
     };
@@ -133,7 +143,7 @@ fn check_sale(book: &Book, place: &Place, listing: &Listing) -> Result<(), Refus
             "The partner is suspended and cannot sell; ask the retailer.",
         ));
     }
-    if listing.purchase_mode == PurchaseMode::Redirect {
+    if mode == PurchaseMode::Redirect {
         return refuse(
             ErrorReason::ListingRedirects,
             "The retailer takes the money for this listing; send the shopper there with CreateDeepLink.",
@@ -217,7 +227,8 @@ fn line_of(
         touchpoints: asked.touchpoints.clone(),
         drop_id: sale.map(|sale| sale.drop_id),
         drop_person_limited: sale.is_some_and(|sale| sale.per_person_limit > 0),
-        collected_by: listing.collected_by,
+        // Nothing else is placed: what redirects was refused before.
+        collected_by: PurchaseMode::InApp.collected_by(),
         legal_entity: listing.legal_entity.clone(),
     })
 }

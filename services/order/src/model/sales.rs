@@ -372,7 +372,7 @@ mod tests {
         /// The parts sum to the total, the total is the exact sum rounded once, no part is a whole unit off.
         #[test]
         fn parts_and_total_agree(
-            said in prop::collection::vec((0..1_000_000_000_000i64, 1..10_000_000i64, 0..8u32, 0..4usize), 0..40),
+            said in prop::collection::vec((0..1_000_000_000i64, 1..100_000i64, 0..8u32, 0..4usize), 0..40),
             to in 0..4usize,
         ) {
             const CODES: [&str; 4] = ["EUR", "JPY", "KWD", "USD"];

@@ -4,13 +4,17 @@ pub mod batch;
 pub mod cancel;
 pub mod complete;
 pub mod contact;
+pub mod conversion;
 pub mod desk;
 pub mod drops;
 pub mod expiry;
 pub mod keys;
+pub mod link;
 pub mod quote;
+pub mod rate;
 pub mod read;
 pub mod refund;
+pub mod sales;
 pub mod supply;
 pub mod told;
 

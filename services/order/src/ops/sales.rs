@@ -1,6 +1,7 @@
 //! Reports of what was sold.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use ::store::{Operation, Tx};
 use contracts::id::PartnerId;
@@ -101,11 +102,13 @@ impl SummarizeSales {
                 rated.push((row, None));
                 continue;
             }
-            if !rates.contains_key(&from) {
-                let known = rate::rates_between(tx, from, to, since, self.last).await?;
-                rates.insert(from, known);
-            }
-            let known = rates.get(&from).map(Vec::as_slice).unwrap_or_default();
+            let known = match rates.entry(from) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let known = rate::rates_between(tx, from, to, since, self.last).await?;
+                    unknown.insert(known)
+                }
+            };
             match rate_for(known, day, self.age_max) {
                 Some(rate) => rated.push((row, Some(rate.clone()))),
                 None => return Err(rate_missing(from, to, day, self.age_max).into()),

@@ -4,15 +4,18 @@ mod allotment;
 mod cancel;
 pub mod client;
 mod contact;
+pub mod conversion;
 mod drops;
 mod feed;
 mod handshake;
 mod link;
 pub mod parse;
+mod rate;
 mod read;
 mod refund;
 pub mod render;
 mod sale;
+mod sales;
 
 use std::sync::Arc;
 
@@ -42,6 +45,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::config::Config;
+use crate::link::LinkSealer;
 use crate::model::command::{Answer, Render, RequestKey};
 use crate::ops::desk::Desk;
 use crate::ops::keys::KeyRing;
@@ -58,6 +62,7 @@ pub struct Api {
     pub(crate) config: Arc<Config>,
     pub(crate) ids: SharedIds,
     pub(crate) sealer: Arc<QuoteSealer>,
+    pub(crate) links: Arc<LinkSealer>,
     pub(crate) keys: KeyRing,
     pub(crate) fulfillment: FulfillmentServiceClient<Wire>,
     pub(crate) feed: FeedReader,
@@ -72,6 +77,8 @@ pub struct Made {
     pub ids: SharedIds,
     /// Seals quotes.
     pub sealer: QuoteSealer,
+    /// Writes deep links.
+    pub links: LinkSealer,
     /// The partners' keys.
     pub keys: KeyRing,
     /// The fulfillment service, with tokens of this one.
@@ -90,6 +97,7 @@ impl Api {
             config: Arc::new(config),
             ids: made.ids,
             sealer: Arc::new(made.sealer),
+            links: Arc::new(made.links),
             keys: made.keys,
             fulfillment: FulfillmentServiceClient::new(made.fulfillment),
             feed,

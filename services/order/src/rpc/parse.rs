@@ -90,7 +90,14 @@ pub fn lines(
             Some(_) => v.money("partner_discount", &line.partner_discount),
             None => None,
         };
-        let touchpoints = touchpoints(&mut v, unoffered, index, &line.touchpoints, touchpoints_max);
+        let place = format!("lines[{index}].");
+        let touchpoints = touchpoints(
+            &mut v,
+            unoffered,
+            &place,
+            &line.touchpoints,
+            touchpoints_max,
+        );
         let Some(listing_id) = listing_id else {
             continue;
         };
@@ -110,10 +117,11 @@ pub fn lines(
     wanted
 }
 
-fn touchpoints(
+/// What led to something; `place` is the path to the field.
+pub fn touchpoints(
     v: &mut Violations,
     unoffered: &mut Unoffered,
-    line: usize,
+    place: &str,
     touchpoints: &[common::Touchpoint],
     most: usize,
 ) -> Vec<Touchpoint> {
@@ -122,7 +130,7 @@ fn touchpoints(
     }
     let parse = |(index, touchpoint): (usize, &common::Touchpoint)| {
         unoffered.note(
-            format!("lines[{line}].touchpoints[{index}].click_token"),
+            format!("{place}touchpoints[{index}].click_token"),
             !touchpoint.click_token.is_empty(),
         );
         let mut v = v.nested(format_args!("touchpoints[{index}]"));
@@ -140,25 +148,6 @@ fn touchpoints(
         }
     };
     touchpoints.iter().enumerate().map(parse).collect()
-}
-
-/// Touchpoints outside a line.
-pub fn loose_touchpoints(v: &mut Violations, touchpoints: &[common::Touchpoint], most: usize) {
-    v.items("touchpoints", touchpoints, 0..=most);
-    for (index, touchpoint) in touchpoints.iter().enumerate().take(most) {
-        let mut v = v.nested(format_args!("touchpoints[{index}]"));
-        v.opt_id::<contracts::id::OutletId>("outlet_id", &touchpoint.outlet_id);
-        v.opt_id::<contracts::id::RoomId>("room_id", &touchpoint.room_id);
-        v.opt_id::<contracts::id::CreatorId>("creator_id", &touchpoint.creator_id);
-        v.text("surface", &touchpoint.surface, 0..=64);
-        v.range(
-            "media_time_ms",
-            touchpoint.media_time_ms,
-            0..=MEDIA_TIME_MAX_MS,
-        );
-        v.opt_time("touch_time", &touchpoint.touch_time);
-        v.text("click_token", &touchpoint.click_token, 0..=2_048);
-    }
 }
 
 /// Where an order goes.

@@ -7,9 +7,7 @@ use kit::clock::Micros;
 use kit::errors::Fault;
 
 use super::{currency, id, opt_id, span, word};
-use crate::model::{
-    Assignment, CollectedBy, Listing, ListingState, PartnerState, Pricing, PurchaseMode, Unit,
-};
+use crate::model::{Assignment, Listing, ListingState, PartnerState, Pricing, PurchaseMode, Unit};
 
 #[derive(sqlx::FromRow)]
 struct ListingRow {
@@ -37,7 +35,7 @@ struct ListingRow {
     commission_basis_points: i64,
     legal_entity: String,
     purchase_mode: String,
-    collected_by: String,
+    dated_purchase_modes: String,
     remorse_us: i64,
     ship_within_us: i64,
     ship_not_before: Option<i64>,
@@ -55,8 +53,8 @@ macro_rules! listing_columns {
          l.state, l.terms_version, l.currency_code, l.price, l.per_quantity, \
          l.retailer_discount_basis_points, l.shipping, l.tax_basis_points, l.tax_included, \
          l.window_start_time, l.window_end_time, l.per_shopper_limit, l.territories, \
-         l.commission_basis_points, l.legal_entity, l.purchase_mode, l.collected_by, l.remorse_us, \
-         l.ship_within_us, l.ship_not_before, l.etag, p.state AS partner_state, \
+         l.commission_basis_points, l.legal_entity, l.purchase_mode, l.dated_purchase_modes, \
+         l.remorse_us, l.ship_within_us, l.ship_not_before, l.etag, p.state AS partner_state, \
          COALESCE(a.allotment_id, '') AS allotment_id, COALESCE(a.unit_cap, 0) AS unit_cap, \
          COALESCE(a.taken, 0) AS taken "
     };
@@ -177,10 +175,8 @@ impl ListingRow {
                 PurchaseMode::parse(&self.purchase_mode),
                 "listing.purchase_mode",
             )?,
-            collected_by: word(
-                CollectedBy::parse(&self.collected_by),
-                "listing.collected_by",
-            )?,
+            dated_purchase_modes: serde_json::from_str(&self.dated_purchase_modes)
+                .map_err(Fault::internal)?,
             remorse: span(self.remorse_us),
             ship_within: span(self.ship_within_us),
             ship_not_before: self.ship_not_before.map(Micros),

@@ -178,13 +178,15 @@ pub async fn product_put(
 /// Writes what the catalogue says of a listing.
 pub async fn listing_put(tx: &mut Tx, listing: &Listing, update_time: Micros) -> Result<(), Fault> {
     let territories = listing.territories.join(" ");
+    let dated_purchase_modes =
+        serde_json::to_string(&listing.dated_purchase_modes).map_err(Fault::internal)?;
     sql!(
         tx,
         execute,
         "INSERT INTO listing (listing_id, partner_id, variant_id, product_id, sku, title, unit, quantity_step, state, \
          terms_version, currency_code, price, per_quantity, retailer_discount_basis_points, shipping, \
          tax_basis_points, tax_included, window_start_time, window_end_time, per_shopper_limit, territories, \
-         commission_basis_points, legal_entity, purchase_mode, collected_by, remorse_us, ship_within_us, \
+         commission_basis_points, legal_entity, purchase_mode, dated_purchase_modes, remorse_us, ship_within_us, \
          ship_not_before, etag, update_time, version) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
          $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) \
@@ -196,7 +198,7 @@ pub async fn listing_put(tx: &mut Tx, listing: &Listing, update_time: Micros) ->
          window_start_time = excluded.window_start_time, window_end_time = excluded.window_end_time, \
          per_shopper_limit = excluded.per_shopper_limit, territories = excluded.territories, \
          commission_basis_points = excluded.commission_basis_points, legal_entity = excluded.legal_entity, \
-         purchase_mode = excluded.purchase_mode, collected_by = excluded.collected_by, \
+         purchase_mode = excluded.purchase_mode, dated_purchase_modes = excluded.dated_purchase_modes, \
          remorse_us = excluded.remorse_us, ship_within_us = excluded.ship_within_us, \
          ship_not_before = excluded.ship_not_before, etag = excluded.etag, update_time = excluded.update_time, \
          version = excluded.version WHERE listing.version <= excluded.version",
@@ -224,7 +226,7 @@ pub async fn listing_put(tx: &mut Tx, listing: &Listing, update_time: Micros) ->
         listing.pricing.commission_basis_points,
         &listing.legal_entity,
         listing.purchase_mode.as_str(),
-        listing.collected_by.as_str(),
+        dated_purchase_modes,
         micros(listing.remorse),
         micros(listing.ship_within),
         listing.ship_not_before,

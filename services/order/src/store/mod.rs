@@ -1,8 +1,10 @@
 //! The SQL of this service: functions on a transaction, noun first.
 
 pub mod contacts;
+pub mod conversion;
 pub mod drops;
 pub mod key;
+pub mod link;
 pub mod listing;
 pub mod mirrors;
 pub mod order;
@@ -10,7 +12,9 @@ pub mod order_list;
 pub mod order_progress;
 pub mod order_row;
 pub mod payment;
+pub mod rate;
 pub mod refund;
+pub mod sales;
 pub mod stock;
 pub mod stop;
 pub mod supply;

@@ -288,20 +288,15 @@ pub async fn supply(tx: &mut Tx, allotment_id: AllotmentId, supplied: i64) -> Re
 /// A listing on the terms of an offer.
 pub async fn offer_insert(tx: &mut Tx, listing_id: ListingId, offer: &Offer) -> Result<(), Fault> {
     let (now, variant, product) = (tx.now(), VariantId::from_uuid(1), ProductId::from_uuid(1));
-    let collected_by = if offer.mode == "REDIRECT" {
-        "RETAILER"
-    } else {
-        "PARTNER"
-    };
     sql!(
         tx,
         execute,
         "INSERT INTO listing (listing_id, partner_id, variant_id, product_id, sku, title, unit, quantity_step, state, \
          terms_version, currency_code, price, per_quantity, retailer_discount_basis_points, shipping, \
          tax_basis_points, tax_included, per_shopper_limit, territories, commission_basis_points, legal_entity, \
-         purchase_mode, collected_by, remorse_us, ship_within_us, etag, update_time) \
+         purchase_mode, dated_purchase_modes, remorse_us, ship_within_us, etag, update_time) \
          VALUES ($1, $2, $3, $4, 'SKU', 'Title', 'EACH', $5, $6, 1, $7, $8, 1, 500, 0, 1900, TRUE, $9, $10, 800, 'Seller', \
-         $11, $12, 60000000, 86400000000, 'v1', $13)",
+         $11, '[]', 60000000, 86400000000, 'v1', $12)",
         listing_id,
         partner(offer.partner),
         variant,
@@ -313,7 +308,6 @@ pub async fn offer_insert(tx: &mut Tx, listing_id: ListingId, offer: &Offer) -> 
         offer.shopper_limit,
         offer.territories,
         offer.mode,
-        collected_by,
         now
     )?;
     if let Some((drawn, cap)) = offer.draws {

@@ -8,8 +8,10 @@ use contracts::common::v1::{self as common, Audience, RetailerRole};
 use contracts::id::{Id, Kind, ListingId, PartnerId, VariantId};
 use contracts::order::v1::allotment_service_client::AllotmentServiceClient;
 use contracts::order::v1::drop_service_client::DropServiceClient;
+use contracts::order::v1::exchange_rate_service_client::ExchangeRateServiceClient;
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
+use contracts::order::v1::report_service_client::ReportServiceClient;
 use contracts::order::v1::{self as pb, OrderFeedEntry};
 use contracts::policy::Policies;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -35,12 +37,16 @@ use crate::fakes::Fakes;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-const SCOPES: [&str; 5] = [
+const SCOPES: [&str; 9] = [
     "order.read",
     "order.write",
     "contact.read",
     "contact.write",
     "feed.read",
+    "conversion.write",
+    "rate.read",
+    "rate.write",
+    "report.read",
 ];
 
 /// The `kid` of every partner's key.
@@ -90,6 +96,8 @@ pub struct Clients {
     pub allotments: AllotmentServiceClient<Line>,
     pub drops: DropServiceClient<Line>,
     pub feed: OrderFeedServiceClient<Line>,
+    pub rates: ExchangeRateServiceClient<Line>,
+    pub reports: ReportServiceClient<Line>,
 }
 
 /// The service under test and its surroundings.
@@ -206,7 +214,9 @@ impl World {
             orders: OrderServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             allotments: AllotmentServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             drops: DropServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
-            feed: OrderFeedServiceClient::with_interceptor(self.wire.clone(), bearer),
+            feed: OrderFeedServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
+            rates: ExchangeRateServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
+            reports: ReportServiceClient::with_interceptor(self.wire.clone(), bearer),
         }
     }
 

@@ -15,7 +15,7 @@ use super::*;
 use crate::model::amount::Pricing;
 use crate::model::book::{Count, HoldRules, Tracked};
 use crate::model::command::{Move, PlaceLine, Resume, Stop, StopTarget};
-use crate::model::listing::{CollectedBy, Listing, ListingState, PartnerState, PurchaseMode, Unit};
+use crate::model::listing::{Listing, ListingState, PartnerState, PurchaseMode, Unit};
 use crate::model::order::{CancelReason, Destination, PaymentState, ShipBlock};
 use crate::model::payment::Signed;
 use crate::model::stock::{Assignment, DropSale, MovementKind, Stock};
@@ -57,7 +57,7 @@ fn listing(number: u128) -> Listing {
         territories: Vec::new(),
         legal_entity: String::new(),
         purchase_mode: PurchaseMode::InApp,
-        collected_by: CollectedBy::Partner,
+        dated_purchase_modes: Vec::new(),
         remorse: Duration::from_secs(60),
         ship_within: Duration::from_secs(3_600),
         ship_not_before: None,
