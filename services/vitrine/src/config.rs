@@ -91,6 +91,8 @@ impl Databases {
 }
 
 /// Addresses of the services that run elsewhere, such as `http://catalog:7700`; empty for those in this process.
+/// Calls are balanced over all that the name resolves to; where replicas have no name in common, their addresses stand
+/// beside each other: `http://10.0.0.1:7700,http://10.0.0.2:7700`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Peers {
