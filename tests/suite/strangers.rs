@@ -130,9 +130,13 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
     Some(match method {
         "GetPartner" => json!({ "partnerId": id }),
         "ListPaymentKeys" | "ListOutlets" | "ListListings" | "ListOrders" | "ListRefunds"
-        | "ListFulfillments" | "ListShipments" => {
+        | "ListFulfillments" | "ListShipments" | "ListConversions" => {
             json!({ "partnerId": id })
         }
+        "SummarizeSales" => {
+            json!({ "partnerId": id, "startDate": "2026-11-01", "endDate": "2026-11-30" })
+        }
+        "CreateDeepLink" => json!({ "requestId": "r", "listingId": id, "shopperRef": "s" }),
         "GetListing" => json!({ "listingId": id }),
         "DecideListing" => {
             json!({ "requestId": "r", "listingId": id, "decision": "DECISION_APPROVE" })
@@ -168,14 +172,21 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
 }
 
 /// Methods whose tenant fields are covered elsewhere, each with why.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 8] = [
     (
         "CreateViewerToken",
         "the room is the retailer's; the room service tests outlets",
     ),
     ("WatchRoom", "the room service tests outlets"),
     ("ListItems", "the room service tests outlets"),
-    ("CreateDeepLink", "not offered"),
+    (
+        "GetDeepLink",
+        "the evening has no deep links; the order service tests them",
+    ),
+    (
+        "GetConversion",
+        "the evening has no deep links; the order service tests them",
+    ),
     ("ReportRefund", "not offered"),
     (
         "GetDrop",
@@ -316,9 +327,10 @@ pub async fn foreign_and_unknown_look_the_same(running: &Running) {
 fn takes(method: &str, word: &str) -> bool {
     let wanted = match method {
         "GetPartner" | "ListPaymentKeys" | "ListOutlets" | "ListListings" | "ListOrders"
-        | "ListRefunds" | "ListFulfillments" | "ListShipments" | "ProposeListing" => "partner",
+        | "ListRefunds" | "ListFulfillments" | "ListShipments" | "ProposeListing"
+        | "ListConversions" | "SummarizeSales" => "partner",
         "GetListing" | "DecideListing" | "PauseListing" | "EndListing" | "QuoteOrder"
-        | "PlaceOrder" | "GetAvailability" => "listing",
+        | "PlaceOrder" | "GetAvailability" | "CreateDeepLink" => "listing",
         "GetFulfillment" => "fulfillment",
         "GetShipment" => "shipment",
         _ => "order",
