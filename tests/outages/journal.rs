@@ -94,6 +94,25 @@ pub enum Call {
         event: String,
         status: i32,
     },
+    Refund {
+        refund: String,
+        reference: String,
+        executed: bool,
+    },
+    Reissue {
+        refund: String,
+        key: String,
+    },
+    Return {
+        order: String,
+        key: String,
+    },
+    Decide {
+        goods_return: String,
+    },
+    Receive {
+        goods_return: String,
+    },
     Move {
         allotment: String,
         key: String,
@@ -150,6 +169,18 @@ pub enum Answer {
         lines: Vec<(String, i64)>,
     },
     Tracked,
+    Refunded {
+        executed: bool,
+        minor_units: i64,
+    },
+    Reissued {
+        attempt: i64,
+    },
+    Returned {
+        id: String,
+    },
+    Decided,
+    Received,
     Moved {
         movement: String,
     },

@@ -52,7 +52,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 /// Every kind there is.
-const ALL: [Kind; 20] = [
+const ALL: [Kind; 21] = [
     Kind::OrderLost,
     Kind::OrderDoubled,
     Kind::AnswerChanged,
@@ -67,6 +67,7 @@ const ALL: [Kind; 20] = [
     Kind::EffectMissedOrDoubled,
     Kind::ProductLost,
     Kind::MirrorWrong,
+    Kind::ReturnLost,
     Kind::QuestionLost,
     Kind::LikesWrong,
     Kind::FeedGap,
@@ -274,6 +275,15 @@ fn damaged_state() -> Vec<(Kind, Damage)> {
             let line = s.fulfillments.iter_mut().flat_map(|f| &mut f.lines).next();
             let counted = line.and_then(|l| l.quantities.as_mut());
             counted.expect("a fulfilment has lines").shipped += 1;
+        }),
+        (Kind::ReturnLost, |_, s| {
+            s.returns.clear();
+        }),
+        (Kind::ReturnLost, |_, s| {
+            let restock = contracts::order::v1::MovementKind::Restock as i32;
+            let twin = s.movements.iter().find(|m| m.kind == restock);
+            let twin = twin.expect("something came back").clone();
+            s.movements.push(twin);
         }),
         (Kind::ProductLost, |_, s| {
             s.products.pop();

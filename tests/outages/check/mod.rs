@@ -6,6 +6,7 @@ mod goods;
 mod money;
 mod orders;
 mod read;
+mod returns;
 mod rooms;
 mod sql;
 mod units;
@@ -51,6 +52,8 @@ pub enum Kind {
     ProductLost,
     /// A mirror of the catalogue is not what the catalogue says.
     MirrorWrong,
+    /// An acknowledged return is missing, doubled or another, or was not restocked and paid back once.
+    ReturnLost,
     /// An acknowledged question is missing or doubled.
     QuestionLost,
     /// More likes were lost than a second's, or some were made up.
@@ -120,6 +123,7 @@ pub fn compare(facts: &Facts, state: &State) -> Findings {
     money::check(facts, state, &mut findings);
     units::check(facts, state, &mut findings);
     goods::check(facts, state, &mut findings);
+    returns::check(facts, state, &mut findings);
     rooms::check(facts, state, &mut findings);
     feeds::check(facts, state, &mut findings);
     for what in &facts.failed {

@@ -89,33 +89,55 @@ fn refunds(facts: &Facts, state: &State, findings: &mut Findings) {
         .map(|r| (r.refund_id.as_str(), r))
         .collect();
     for (call, answer) in facts.acknowledged() {
-        let Answer::Paid {
-            refund,
-            refund_minor_units,
-            paid: false,
-            ..
-        } = answer
-        else {
-            continue;
+        let there = match (call, answer) {
+            (
+                _,
+                Answer::Paid {
+                    refund,
+                    refund_minor_units,
+                    paid: false,
+                    ..
+                },
+            ) => by_id
+                .get(refund.as_str())
+                .is_some_and(|r| minor(r.shopper_amount.as_ref()) == *refund_minor_units),
+            (
+                Call::Refund {
+                    refund,
+                    reference,
+                    executed,
+                },
+                Answer::Refunded { minor_units, .. },
+            ) => by_id.get(refund.as_str()).is_some_and(|r| {
+                let same = minor(r.shopper_amount.as_ref()) == *minor_units;
+                let final_word =
+                    r.state() == pb::RefundState::Executed && &r.refund_reference == reference;
+                same && (final_word || !executed)
+            }),
+            (Call::Reissue { refund, .. }, Answer::Reissued { attempt }) => by_id
+                .get(refund.as_str())
+                .is_some_and(|r| r.attempt >= *attempt),
+            _ => continue,
         };
-        let found = by_id.get(refund.as_str());
-        let same = found.is_some_and(|r| minor(r.shopper_amount.as_ref()) == *refund_minor_units);
-        findings.that(Kind::PaymentLost, same, || {
-            format!("{call:?} was answered with refund {refund}, which is not there as told")
+        findings.that(Kind::PaymentLost, there, || {
+            format!("{call:?} was answered {answer:?}, and the refund is not there as told")
         });
     }
 }
 
 /// What was paid for an order is what its goods cost, and what goes back.
 fn conserved(state: &State, paid: &BTreeMap<&str, i64>, findings: &mut Findings) {
-    let mut back: HashMap<&str, i64> = HashMap::new();
+    // Paid back already, and still to be paid back.
+    let mut back: HashMap<&str, [i64; 2]> = HashMap::new();
     for refund in &state.refunds {
-        *back.entry(&refund.order_id).or_default() += minor(refund.shopper_amount.as_ref());
+        let due = usize::from(refund.state() != pb::RefundState::Executed);
+        back.entry(&refund.order_id).or_default()[due] += minor(refund.shopper_amount.as_ref());
     }
     for order in &state.orders {
         let id = order.order_id.as_str();
         let paid = paid.get(id).copied().unwrap_or_default();
-        let back = back.get(id).copied().unwrap_or_default();
+        let sums = back.get(id).copied().unwrap_or_default();
+        let back: i64 = sums.iter().sum();
         let kept: i64 = order
             .lines
             .iter()
@@ -124,15 +146,19 @@ fn conserved(state: &State, paid: &BTreeMap<&str, i64>, findings: &mut Findings)
                 let q = line.quantities.unwrap_or_default();
                 let payable = line.amount.as_ref().and_then(|a| a.payable.as_ref());
                 // Lines here have a price per unit and nothing else, so that each unit costs the same.
-                minor(payable) * (q.ordered - q.cancelled - q.undelivered) / q.ordered.max(1)
+                minor(payable) * (q.ordered - q.cancelled - q.undelivered - q.returned)
+                    / q.ordered.max(1)
             })
             .sum();
         findings.that(Kind::MoneyNotConserved, paid - back == kept, || {
             format!("{id}: {paid} paid, {back} due back, but {kept} kept")
         });
-        let due = minor(order.refund_due.as_ref());
-        findings.that(Kind::MoneyNotConserved, due == back, || {
-            format!("{id}: says that {due} is due back, its refunds say {back}")
+        let said = [
+            minor(order.refunded.as_ref()),
+            minor(order.refund_due.as_ref()),
+        ];
+        findings.that(Kind::MoneyNotConserved, said == sums, || {
+            format!("{id}: says that {said:?} is paid back and due, its refunds say {sums:?}")
         });
     }
 }

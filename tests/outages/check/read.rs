@@ -39,6 +39,7 @@ pub struct State {
     pub movements: Vec<order::Movement>,
     pub fulfillments: Vec<fulfillment::Fulfillment>,
     pub shipments: Vec<fulfillment::Shipment>,
+    pub returns: Vec<fulfillment::GoodsReturn>,
     pub products: Vec<catalog::Product>,
     pub questions: Vec<room::Question>,
     /// Likes by room.
@@ -193,6 +194,16 @@ impl Reader {
             },
             fulfillment::ListShipmentsResponse,
             shipments
+        );
+        state.returns = all_pages!(
+            &self.warehouse,
+            "/vitrine.fulfillment.v1.ReturnService/ListReturns",
+            fulfillment::ListReturnsRequest {
+                page_size: 200,
+                ..Default::default()
+            },
+            fulfillment::ListReturnsResponse,
+            goods_returns
         );
         Ok(())
     }

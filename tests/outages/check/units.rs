@@ -87,7 +87,13 @@ fn movements(facts: &Facts, state: &State, findings: &mut Findings) {
     let later = state
         .movements
         .iter()
-        .filter(|m| m.kind() != pb::MovementKind::Initial)
+        .filter(|m| {
+            // What came back is the consumers' doing.
+            !matches!(
+                m.kind(),
+                pb::MovementKind::Initial | pb::MovementKind::Restock
+            )
+        })
         .count();
     findings.that(Kind::MovementLost, later == intended.len(), || {
         format!(

@@ -1,6 +1,7 @@
 //! The driver: a process of its own that keeps partners, shoppers, the warehouse and viewers busy, and writes down
 //! what it means to do before it asks, and what was acknowledged before it goes on.
 
+mod aftercare;
 mod audience;
 mod buyer;
 mod retailer;
@@ -242,6 +243,8 @@ async fn drive(plan: &Plan, stop: CancellationToken) -> anyhow::Result<Summary> 
     ));
     work.push(kit::spawn("catalogue", retailer::catalogue(stage.clone())));
     for partner in 0..plan.partners {
+        let refunds = aftercare::refunds(stage.clone(), partner, plan.seed);
+        work.push(kit::spawn("refunds", refunds));
         work.push(kit::spawn("viewer", audience::run(stage.clone(), partner)));
     }
     for task in work {

@@ -11,8 +11,8 @@ use kit::clock::{Clock, SystemClock};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::Stage;
 use super::setup::SCARCE;
+use super::{Stage, aftercare};
 use crate::journal::{Answer, Call};
 
 /// Parcels under way at once.
@@ -33,18 +33,18 @@ pub async fn warehouse(stage: Stage, seed: u64) {
             .ask::<_, pb::ListWorkResponse>(path, &request)
             .await;
         let found = work.map(|w| w.answer.fulfillments).unwrap_or_default();
-        let jobs: Vec<(pb::Fulfillment, bool)> = found
+        let jobs: Vec<(pb::Fulfillment, u32)> = found
             .into_iter()
-            .map(|f| (f, random.random_range(0..10_u32) == 0))
+            .map(|f| (f, random.random_range(0..100_u32)))
             .collect();
         futures::stream::iter(jobs)
-            .for_each_concurrent(AT_ONCE, |(work, lost)| ship(&stage, work, lost))
+            .for_each_concurrent(AT_ONCE, |(work, dice)| ship(&stage, work, dice))
             .await;
         stage.rest(Duration::from_millis(150)).await;
     }
 }
 
-async fn ship(stage: &Stage, work: pb::Fulfillment, lost: bool) {
+async fn ship(stage: &Stage, work: pb::Fulfillment, dice: u32) {
     // One parcel for each fulfilment, whatever it takes.
     let key = format!("ship-{}", work.fulfillment_id);
     let request = pb::CreateShipmentRequest {
@@ -77,13 +77,15 @@ async fn ship(stage: &Stage, work: pb::Fulfillment, lost: bool) {
     let Some(shipment) = shipped.and_then(|s| s.shipment) else {
         return;
     };
-    let status = if lost {
-        pb::TrackingStatus::Lost
-    } else {
-        pb::TrackingStatus::Delivered
+    let status = match dice {
+        0..10 => pb::TrackingStatus::Lost,
+        _ => pb::TrackingStatus::Delivered,
     };
     for status in [pb::TrackingStatus::InTransit, status] {
         track(stage, &shipment.shipment_id, status).await;
+    }
+    if (10..30).contains(&dice) {
+        aftercare::send_back(stage, &shipment).await;
     }
 }
 
