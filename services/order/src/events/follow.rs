@@ -12,6 +12,7 @@ use contracts::fulfillment::v1 as fulfillment_pb;
 use contracts::fulfillment::v1::fulfillment_feed_entry::Content as FulfillmentContent;
 use contracts::fulfillment::v1::fulfillment_feed_service_client::FulfillmentFeedServiceClient;
 use contracts::fulfillment::v1::fulfillment_service_client::FulfillmentServiceClient;
+use contracts::fulfillment::v1::return_service_client::ReturnServiceClient;
 use futures::StreamExt;
 use kit::caller::Caller;
 use kit::errors::Fault;
@@ -251,14 +252,24 @@ impl Put<'_> {
     }
 }
 
-/// Reads how far every fulfilment has come.
+/// Reads how far every fulfilment has come, and after that every return: what comes back was delivered before.
 async fn read_fulfillments(
     wire: Wire,
     into: Db,
     handler: FulfillmentProgress,
 ) -> Result<(), Fault> {
-    let mut client = FulfillmentServiceClient::new(wire);
-    let caller = Caller::system(FULFILLMENT);
+    let mut client = FulfillmentServiceClient::new(wire.clone());
+    let put = |content: FulfillmentContent| {
+        let entry = fulfillment_pb::FulfillmentFeedEntry {
+            meta: None,
+            content: Some(content),
+        };
+        let into = into.clone();
+        async move {
+            let caller = Caller::system(FULFILLMENT);
+            into.execute(&caller, Apply { handler, entry }).await
+        }
+    };
     let mut page_token = String::new();
     loop {
         let request = fulfillment_pb::ListFulfillmentsRequest {
@@ -268,12 +279,23 @@ async fn read_fulfillments(
         };
         let page = answer(client.list_fulfillments(request).await)?;
         for fulfillment in page.fulfillments {
-            let content = Some(FulfillmentContent::Fulfillment(fulfillment));
-            let entry = fulfillment_pb::FulfillmentFeedEntry {
-                meta: None,
-                content,
-            };
-            into.execute(&caller, Apply { handler, entry }).await?;
+            put(FulfillmentContent::Fulfillment(fulfillment)).await?;
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let mut client = ReturnServiceClient::new(wire);
+    loop {
+        let request = fulfillment_pb::ListReturnsRequest {
+            page_size: BOOTSTRAP_PAGE,
+            page_token,
+            ..Default::default()
+        };
+        let page = answer(client.list_returns(request).await)?;
+        for found in page.goods_returns {
+            put(FulfillmentContent::GoodsReturn(found)).await?;
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {

@@ -19,6 +19,7 @@ use contracts::fulfillment::v1::fulfillment_feed_service_server::{
 use contracts::fulfillment::v1::fulfillment_service_server::{
     FulfillmentService, FulfillmentServiceServer,
 };
+use contracts::fulfillment::v1::return_service_server::{ReturnService, ReturnServiceServer};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kit::errors::{ErrorReason, Refusal};
@@ -133,6 +134,7 @@ impl Fakes {
             .add_service(CatalogFeedServiceServer::new(self.clone()))
             .add_service(FulfillmentFeedServiceServer::new(self.clone()))
             .add_service(FulfillmentServiceServer::new(self.clone()))
+            .add_service(ReturnServiceServer::new(self.clone()))
             .add_service(PartnerServiceServer::new(self.clone()))
             .add_service(ProductServiceServer::new(self.clone()))
             .add_service(ListingServiceServer::new(self.clone()));
@@ -218,6 +220,7 @@ pub struct Lists {
     pub products: Vec<catalog::Product>,
     pub listings: Vec<catalog::Listing>,
     pub fulfillments: Vec<fulfillment::Fulfillment>,
+    pub returns: Vec<fulfillment::GoodsReturn>,
 }
 
 /// A page of one thing each, so that pages are really turned.
@@ -287,6 +290,27 @@ service! {
         list_shipments: ListShipmentsRequest => ListShipmentsResponse;
         record_tracking: RecordTrackingRequest => RecordTrackingResponse;
         batch_record_tracking: BatchRecordTrackingRequest => BatchRecordTrackingResponse;
+    }
+}
+
+service! {
+    ReturnService of fulfillment {
+        async fn list_returns(
+            &self,
+            request: Request<fulfillment::ListReturnsRequest>,
+        ) -> Result<Response<fulfillment::ListReturnsResponse>, Status> {
+            let lists = self.lists.lock().expect("nobody panicked with it");
+            let (goods_returns, next_page_token) = page(&lists.returns, &request.into_inner().page_token);
+            Ok(Response::new(fulfillment::ListReturnsResponse { goods_returns, next_page_token }))
+        }
+    }
+    never {
+        check_return_eligibility: CheckReturnEligibilityRequest => CheckReturnEligibilityResponse;
+        request_return: RequestReturnRequest => RequestReturnResponse;
+        decide_return: DecideReturnRequest => DecideReturnResponse;
+        cancel_return: CancelReturnRequest => CancelReturnResponse;
+        record_return_received: RecordReturnReceivedRequest => RecordReturnReceivedResponse;
+        get_return: GetReturnRequest => GetReturnResponse;
     }
 }
 
