@@ -3,6 +3,7 @@
 mod architecture;
 mod evening;
 mod hang_up;
+mod partners;
 mod raw;
 mod shop;
 mod strangers;

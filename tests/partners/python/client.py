@@ -16,8 +16,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 Code = grpc.StatusCode
-# Not done, or perhaps done: ask again with the same key. Every other code is an answer.
-AGAIN = {Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.ABORTED, Code.UNKNOWN, Code.DEADLINE_EXCEEDED}
+# The retry rules of the suite's README: its own word decides; without one, nobody knows what was done.
+AGAIN = {"OVERLOADED", "RATE_LIMITED", "DRAINING", "OUTCOME_UNKNOWN", "DEADLINE", "INTERNAL"}
+BROKEN = {"UNAVAILABLE", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED"}
 KEEPALIVE = [("grpc.keepalive_time_ms", 20_000), ("grpc.keepalive_timeout_ms", 5_000)]
 
 
@@ -34,11 +35,11 @@ class Refused(Exception):
                 self.reason, self.metadata = info.reason, dict(info.metadata)
             elif detail.Unpack(retry):
                 self.retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
-        self.again = self.code in AGAIN and self.reason != "ETAG_MISMATCH"
+        self.again = self.reason in AGAIN if self.reason else self.code.name in BROKEN
         super().__init__(f"{self.code.name} {self.reason or '-'}: {error.details()} {self.metadata or ''}".rstrip())
 
     def wait(self, tries: int) -> None:
-        time.sleep(max(self.retry_after_s, random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**tries)))
+        time.sleep(max(self.retry_after_s, random.uniform(0.5, 1.0) * min(2.0, 0.05 * 2**tries)))
 
 
 class Partner:
@@ -56,8 +57,8 @@ class Partner:
         """Read anew for every call: a token lives an hour, and a new one is in the file long before."""
         return [("authorization", "Bearer " + (self.folder / self.config["token_file"]).read_text().strip())]
 
-    def call(self, method: Callable[..., Any], request: Any, tries_max: int = 10) -> Any:
-        """One call with a deadline. What was not done is asked again with the same request, hence the same key."""
+    def call(self, method: Callable[..., Any], request: Any, tries_max: int = 20) -> Any:
+        """A call with a deadline. What may not have been done is asked again: the same request, hence the same key."""
         for tries in range(tries_max):
             try:
                 return method(request, timeout=10, metadata=self.auth())

@@ -85,8 +85,14 @@ impl Sandbox {
         };
         let staff = [Role::Ops, Role::Host, Role::Warehouse, Role::Carrier];
         let house = tokens.retailer("sandbox", &staff)?;
+        let kid = options.payment_key.kid();
         let known = match folder.partner()? {
-            Some(partner) if shop::knows(&house, &partner.partner_id).await? => Some(partner),
+            Some(partner)
+                if partner.payment_key_id == kid
+                    && shop::knows(&house, &partner.partner_id).await? =>
+            {
+                Some(partner)
+            }
             _ => None,
         };
         let mut partner = match known {
