@@ -101,6 +101,18 @@ pub enum OrderNews {
     Other,
 }
 
+impl OrderNews {
+    /// The order that it is about.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            OrderNews::Paid(order) => Some(order.order_id),
+            OrderNews::ContactSet(order) => Some(*order),
+            OrderNews::ReturnRefund(news) => Some(news.order_id),
+            OrderNews::Other => None,
+        }
+    }
+}
+
 /// Reads an entry of the order feed that arrives `now`.
 pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refusal> {
     let changed = match &entry.content {

@@ -1,8 +1,9 @@
-//! Fulfilment: from paid to delivered.
+//! Fulfilment: from paid to delivered, and back.
 //!
 //! A fulfilment follows from every paid order in the order feed. The warehouse works through what is ready,
 //! carriers report what becomes of parcels, units may be cancelled until they are shipped; what happens goes
-//! into the service's own feed, from which the order service learns it.
+//! into the service's own feed, from which the order service learns it. Delivered goods may come back while their
+//! return window lasts; what was received the order service pays back, and tells of it in its feed.
 //!
 //! ```text
 //!                         ┌────────────── all cancelled ─────────────▶ CANCELLED
@@ -12,6 +13,11 @@
 //!             └──────────┘────── all that is left shipped ─────┘
 //!
 //! a parcel:   SHIPPED ──▶ DELIVERED | FAILED (lost, brought back)
+//!
+//! a return:   REQUESTED ──▶ APPROVED ──▶ RECEIVED ── refund executed ──▶ COMPLETED
+//!                 │            │  │         ▲
+//!                 │            │  └ time ──▶ EXPIRED (a late parcel is received all the same)
+//!                 └────────────┴──▶ CANCELLED; REQUESTED ──▶ REJECTED
 //! ```
 //!
 //! Invariants; each is proven by the model's tests and most are CHECKs as well:
@@ -29,7 +35,13 @@
 //!    fulfilment's row.
 //! 6. An order arrives once. A cancellation that comes ahead of its order is decided when the order
 //!    arrives: both lock the order's row of arrival, so neither can miss the other.
-//! 7. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
+//! 7. On each line `in_returns + returned ≤ delivered`: units of open returns (what is asked for, then what is
+//!    approved) and units that came back are never more than were delivered, whoever asks at the same moment.
+//!    A unit may be asked for while the window of its delivery lasts; units in returns count as those delivered
+//!    first. On each line of a return `received ≤ approved ≤ requested`.
+//! 8. A return ends once, is received once, and is COMPLETED only when its refund is EXECUTED; old news of a
+//!    refund changes nothing. What the shopper wrote is in no feed, and is forgotten some time after the end.
+//! 9. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
 //!    the tables' counters.
 
 pub mod carrier;

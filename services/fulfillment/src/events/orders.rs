@@ -1,8 +1,12 @@
 //! Reads the order feed, and the order lists when the feed has forgotten what comes next.
 
+use std::collections::BTreeSet;
+
 use ::store::Db;
 use ::store::Tx;
-use ::store::consumer::{Consume, Consumer, ConsumerConfig, Pages, Remote};
+use ::store::consumer::{Acting, Consume, Consumer, ConsumerConfig, Pages, Remote};
+use contracts::feed::FeedMessage;
+use contracts::id::OrderId;
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::{
@@ -19,6 +23,7 @@ use crate::model::returns::ReturnState;
 use crate::ops::intake::{self, LetIn};
 use crate::ops::read::ListReturns;
 use crate::ops::returns::{self, LearnRefund};
+use crate::store::fulfillment::fulfillments_lock_ahead;
 use crate::store::return_list::ReturnQuery;
 
 /// The name under which the place in the order feed is kept.
@@ -33,12 +38,41 @@ pub struct Intake;
 
 impl Consume<OrderFeedEntry> for Intake {
     async fn apply(&self, tx: &mut Tx, entry: &OrderFeedEntry) -> Result<(), Fault> {
-        match order_news(entry, tx.now())? {
-            OrderNews::Paid(order) => intake::arrive(tx, *order).await,
-            OrderNews::ContactSet(order) => intake::contact_set(tx, &order).await,
-            OrderNews::ReturnRefund(news) => returns::refund_told(tx, &news).await,
-            OrderNews::Other => Ok(()),
+        let news = order_news(entry, tx.now())?;
+        take(tx, news).await
+    }
+
+    /// A page touches the fulfilments of many orders, in the order of the feed. They are locked ahead in the
+    /// order of their ids, as waves of parcels and batches of tracking lock theirs, so that neither ever waits
+    /// for the other crosswise.
+    async fn apply_all(
+        &self,
+        tx: &mut Tx,
+        entries: &[&OrderFeedEntry],
+        acting: &Acting,
+    ) -> Result<(), Fault> {
+        let now = tx.now();
+        let mut told = Vec::with_capacity(entries.len());
+        for entry in entries {
+            told.push((entry.meta(), order_news(entry, now)?));
         }
+        let orders: BTreeSet<OrderId> = told.iter().filter_map(|(_, news)| news.order()).collect();
+        let orders: Vec<OrderId> = orders.into_iter().collect();
+        fulfillments_lock_ahead(tx, &orders).await?;
+        for (meta, news) in told {
+            acting.because_of(tx, meta);
+            take(tx, news).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn take(tx: &mut Tx, news: OrderNews) -> Result<(), Fault> {
+    match news {
+        OrderNews::Paid(order) => intake::arrive(tx, *order).await,
+        OrderNews::ContactSet(order) => intake::contact_set(tx, &order).await,
+        OrderNews::ReturnRefund(news) => returns::refund_told(tx, &news).await,
+        OrderNews::Other => Ok(()),
     }
 }
 

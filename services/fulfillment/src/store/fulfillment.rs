@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contracts::id::{FulfillmentId, OrderId};
 use kit::clock::Micros;
 use kit::errors::Fault;
-use store::{Tx, bulk, sql};
+use store::{Engine, Tx, bulk, sql};
 
 use super::{expect_rows, id, number, word};
 use crate::model::{Block, Blocks, Fulfillment, FulfillmentState, Line, Unit};
@@ -134,6 +134,39 @@ pub async fn fulfillment_lock(
     id: &FulfillmentId,
 ) -> Result<Option<Fulfillment>, Fault> {
     Ok(fulfillments_lock(tx, &[*id]).await?.remove(id))
+}
+
+/// Locks the fulfilments of many orders, as far as these have arrived, in the order of [`fulfillments_lock`],
+/// for a unit of work that goes on to lock them one by one in an order of its own.
+pub async fn fulfillments_lock_ahead(tx: &mut Tx, orders: &[OrderId]) -> Result<(), Fault> {
+    // One is in order whatever comes, and SQLite has one writer.
+    if orders.len() < 2 || tx.engine() == Engine::Sqlite {
+        return Ok(());
+    }
+    let rows = bulk!(
+        tx,
+        all(String,),
+        postgres: "SELECT f.fulfillment_id FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT fulfillment_id FROM fulfillment WHERE order_id = k.id LIMIT 1) AS f",
+        sqlite: "SELECT f.fulfillment_id FROM json_each($1) AS k CROSS JOIN fulfillment AS f \
+                 ON f.order_id = k.value->>0",
+        columns: [orders]
+    )?;
+    let mut ids: Vec<String> = rows.into_iter().map(|(found,)| found).collect();
+    ids.sort_unstable();
+    if ids.len() < 2 {
+        return Ok(());
+    }
+    bulk!(
+        tx,
+        execute,
+        postgres: "SELECT f.fulfillment_id FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT fulfillment_id FROM fulfillment WHERE fulfillment_id = k.id LIMIT 1 FOR UPDATE) AS f",
+        sqlite: "SELECT f.fulfillment_id FROM json_each($1) AS k CROSS JOIN fulfillment AS f \
+                 ON f.fulfillment_id = k.value->>0",
+        columns: [ids]
+    )?;
+    Ok(())
 }
 
 /// The fulfilment of an order, when the order has arrived.

@@ -361,15 +361,12 @@ async fn lines_save(tx: &mut Tx, changed: &GoodsReturn) -> Result<(), Fault> {
 
 /// Conditions are written once, with the receipt, and stay as they are.
 async fn conditions_save(tx: &mut Tx, changed: &GoodsReturn) -> Result<(), Fault> {
-    let all = || {
-        let parts =
-            |line: &ReturnLine| line.conditions.iter().map(|part| *part).collect::<Vec<_>>();
-        changed.lines.iter().flat_map(move |line| {
-            parts(line)
-                .into_iter()
-                .map(|part| (line.order_line_id, part))
-        })
+    let of = |line: &ReturnLine| {
+        let id = line.order_line_id;
+        let parts = line.conditions.iter();
+        parts.map(|part| (id, *part)).collect::<Vec<_>>()
     };
+    let all = || changed.lines.iter().flat_map(of);
     let lines: Vec<_> = all().map(|(line, _)| line).collect();
     if lines.is_empty() {
         return Ok(());

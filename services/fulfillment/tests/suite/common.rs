@@ -1,6 +1,7 @@
 //! Orders as the order feed tells them, and what the service's own feed tells of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::common::v1::{Money, Unit};
@@ -25,9 +26,10 @@ use fulfillment::ops::read::GetFulfillment;
 use fulfillment::ops::ship::{ParcelDraft, Ship};
 use fulfillment::ops::track::{Report, Track};
 use fulfillment::store::list::FulfillmentKey;
+use kit::caller::Caller;
 use kit::clock::{Clock, Micros};
 use kit::errors::Fault;
-use store::consumer::Consume;
+use store::consumer::{Acting, Consume};
 use store::feed::{FeedConfig, FeedReader};
 use store::{Operation, Tx};
 use testkit::{Setup, TestDb};
@@ -128,10 +130,9 @@ impl Operation for ApplyPage {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
-        for entry in &self.0 {
-            Intake.apply(tx, entry).await?;
-        }
-        Ok(())
+        let entries: Vec<_> = self.0.iter().collect();
+        let acting = Acting::new(Arc::new(Caller::system("page")));
+        Intake.apply_all(tx, &entries, &acting).await
     }
 }
 

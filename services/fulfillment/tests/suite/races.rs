@@ -10,8 +10,8 @@ use futures::future::join_all;
 use kit::caller::Caller;
 use kit::clock::Clock;
 use kit::errors::Fault;
-use store::{Db, Operation};
-use testkit::{TestDb, on_both_engines};
+use store::{Db, Engine, Operation, sql};
+use testkit::{TestDb, on_both_engines, op};
 use tokio::task::JoinHandle;
 
 use crate::common::*;
@@ -40,6 +40,24 @@ fn refused<T: std::fmt::Debug>(results: &[Result<T, Fault>]) {
             "{result:?}"
         );
     }
+}
+
+/// How often the database had to end a wait that could not end by itself.
+async fn deadlocks(t: &TestDb) -> i64 {
+    if t.db.engine() == Engine::Sqlite {
+        return 0;
+    }
+    let count = op("deadlocks", |tx| {
+        Box::pin(async move {
+            let (count,) = sql!(
+                tx,
+                one(i64,),
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+            )?;
+            Ok(count)
+        })
+    });
+    t.read(count).await.expect("a count")
 }
 
 on_both_engines! {
@@ -124,6 +142,29 @@ on_both_engines! {
             let f = of_order(&t, order_id(at as u128)).await;
             assert_eq!((f.state, f.lines[0].shipped), (FulfillmentState::Shipped, 4));
         }
+        check_feed(&t).await;
+    }
+
+    async fn pages_of_the_feed_and_waves_do_not_wait_for_each_other_crosswise(t: TestDb) {
+        const ORDERS: u128 = 30;
+        let mut ids = Vec::new();
+        for at in 1..=ORDERS {
+            ids.push(paid(&t, at, &[40]).await.id);
+        }
+        let before = deadlocks(&t).await;
+        for _ in 0..8 {
+            // The feed's order is nobody's order of ids.
+            let told = (1..=ORDERS).rev().map(|at| changed(OrderChange::ContactSet, order(at, &[40], t.clock.now())));
+            let page = start(&t, ApplyPage(told.collect()));
+            let drafts = ids.iter().zip(1..).map(|(id, at)| draft(id, vec![units(at, 1, 1)]));
+            let wave = ShipMany { drafts: drafts.collect(), carriers: Carriers::built_in() };
+            let waves = [start(&t, wave)];
+            page.await.expect("no panic").expect("a page is done");
+            for verdicts in all(waves.into()).await {
+                assert!(verdicts.expect("a wave is done").iter().all(Result::is_ok));
+            }
+        }
+        assert_eq!(deadlocks(&t).await - before, 0, "deadlocks");
         check_feed(&t).await;
     }
 
