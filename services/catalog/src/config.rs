@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use store::feed::{FeedConfig, SweepConfig};
 
+
 /// Configuration of the catalogue service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,11 +17,15 @@ pub struct Config {
     /// The most bytes of items on a page; a page that would be larger ends earlier. A single larger item
     /// still travels, alone.
     pub page_bytes_max: usize,
-    /// The most listings that get their product's new title in one unit of work. The first of them get it
-    /// together with the product, the others soon after.
-    pub retitle_listings_max: u32,
-    /// Milliseconds between looks for listings that still show a former title.
-    pub retitle_poll_ms: u64,
+    /// The most listings that one unit of work looks at again, because their product or the rules around them
+    /// changed or a date passed. The first listings of a product follow together with it, the others soon after.
+    pub refresh_listings_max: u32,
+    /// Milliseconds between looks for listings that have to be looked at again; so late may a date be noticed.
+    pub refresh_poll_ms: u64,
+    /// Days for which a partner is told before it gets a lower commission.
+    pub commission_notice_days: u32,
+    /// The most drafts or decisions of one batch.
+    pub batch_listings_max: usize,
     /// Limits on reading the feed.
     pub feed: FeedConfig,
     /// How long feed entries and idempotency keys are kept.
@@ -33,8 +38,10 @@ impl Default for Config {
             page_size_default: 50,
             page_size_max: 200,
             page_bytes_max: 2 * 1024 * 1024,
-            retitle_listings_max: 500,
-            retitle_poll_ms: 1_000,
+            refresh_listings_max: 500,
+            refresh_poll_ms: 1_000,
+            commission_notice_days: 30,
+            batch_listings_max: 1_000,
             feed: FeedConfig::default(),
             sweep: SweepConfig::default(),
         }
@@ -42,11 +49,15 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn retitle_limit(&self) -> i64 {
-        i64::from(self.retitle_listings_max.max(1))
+    pub(crate) fn refresh_limit(&self) -> i64 {
+        i64::from(self.refresh_listings_max.max(1))
     }
 
-    pub(crate) fn retitle_poll(&self) -> Duration {
-        Duration::from_millis(self.retitle_poll_ms.max(1))
+    pub(crate) fn refresh_poll(&self) -> Duration {
+        Duration::from_millis(self.refresh_poll_ms.max(1))
+    }
+
+    pub(crate) fn commission_notice(&self) -> Duration {
+        Duration::from_secs(u64::from(self.commission_notice_days) * 24 * 60 * 60)
     }
 }

@@ -5,6 +5,7 @@
 
 use contracts::catalog::v1::CatalogFeedEntry;
 use contracts::catalog::v1::catalog_feed_entry::Content;
+use prost::Message;
 use store::NewEntry;
 
 use crate::model::listing::Listing;
@@ -61,4 +62,9 @@ pub(crate) fn listing(listing: &Listing) -> NewEntry {
     entry("listing", listing.listing_id.as_str(), content)
         .partner(listing.partner_id)
         .etag(listing.version.etag())
+}
+
+/// What is kept of a version of a listing's terms: the message that callers see, as it was then.
+pub(crate) fn terms(listing: &Listing) -> Vec<u8> {
+    render::terms(listing).encode_to_vec()
 }

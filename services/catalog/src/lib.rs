@@ -89,13 +89,13 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         lifecycle,
     };
     let sweeper = Sweeper::new(db.clone(), config.sweep.clone());
-    let retitle = ops::retitle::run(db.clone(), config, drain.clone());
+    let refresh = ops::refresh::run(db.clone(), config, drain.clone());
     let ping = db.clone();
     let is_migrated = Arc::new(AtomicBool::new(false));
     let parts = Parts::new(NAME, move |routes| rpc.add_to(routes));
     Ok(parts
         .task("catalog.sweep", sweeper.run(drain))
-        .task("catalog.retitle", retitle)
+        .task("catalog.refresh", refresh)
         .ready_when("database", move || {
             let db = ping.clone();
             async move { Ok(db.ping().await?) }

@@ -46,17 +46,23 @@ CREATE TABLE product (
     title        TEXT   NOT NULL CONSTRAINT product_title CHECK (title <> ''),
     description  TEXT   NOT NULL,
     brand        TEXT NOT NULL,
+    -- The brand without case and spare spaces, as agreements name it.
+    brand_key    TEXT NOT NULL,
     category     TEXT   NOT NULL,
+    -- Empty for goods that anybody may sell anywhere.
+    regulated_category TEXT NOT NULL,
     -- A JSON array of texts.
     image_uris   TEXT   NOT NULL,
     external_key TEXT NOT NULL,
-    state        TEXT   NOT NULL CONSTRAINT product_state CHECK (state IN ('ACTIVE', 'ARCHIVED')),
+    state        TEXT   NOT NULL CONSTRAINT product_state CHECK (state IN ('ACTIVE', 'ARCHIVED', 'DRAFT')),
     version      INTEGER NOT NULL CONSTRAINT product_version CHECK (version >= 1),
     create_time  INTEGER NOT NULL,
     update_time  INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX product_external_key ON product (external_key) WHERE external_key <> '';
 CREATE INDEX product_by_brand ON product (brand, product_id);
+CREATE INDEX product_by_brand_key ON product (brand_key, product_id);
+CREATE INDEX product_by_regulated_category ON product (regulated_category, product_id);
 
 CREATE TABLE variant (
     variant_id    TEXT PRIMARY KEY,
@@ -100,11 +106,20 @@ CREATE TABLE listing (
     per_shopper_limit              INTEGER  NOT NULL CONSTRAINT listing_limit CHECK (per_shopper_limit >= 0),
     -- Codes with a space between; empty for anywhere.
     territories                    TEXT    NOT NULL,
+    exclusivity                    TEXT    NOT NULL CONSTRAINT listing_exclusivity
+        CHECK (exclusivity IN ('NONE', 'THIS_PARTNER')),
     commission_basis_points        INTEGER  NOT NULL CONSTRAINT listing_commission
         CHECK (commission_basis_points BETWEEN 0 AND 10000),
+    -- A lower commission that waits for its time.
+    next_commission_basis_points   INTEGER,
+    commission_effective_time      INTEGER,
     legal_entity                   TEXT    NOT NULL,
+    -- Empty when the terms name nobody who is registered.
+    legal_entity_id                TEXT NOT NULL,
     purchase_mode                  TEXT    NOT NULL CONSTRAINT listing_purchase_mode
         CHECK (purchase_mode IN ('IN_APP', 'REDIRECT')),
+    -- Switches of the mode as `micros=MODE`, with a space between.
+    dated_purchase_modes           TEXT    NOT NULL,
     remorse_us                     INTEGER  NOT NULL CONSTRAINT listing_remorse CHECK (remorse_us >= 0),
     ship_within_us                 INTEGER  NOT NULL CONSTRAINT listing_ship_within CHECK (ship_within_us > 0),
     ship_not_before                INTEGER,
@@ -123,6 +138,15 @@ CREATE TABLE listing (
     version                        INTEGER  NOT NULL CONSTRAINT listing_version CHECK (version >= 1),
     create_time                    INTEGER  NOT NULL,
     update_time                    INTEGER  NOT NULL,
+    -- When the listing is to be looked at again, because a date of it or of the rules around it passes; none for never.
+    due_time                       INTEGER,
+    -- What was last published of what can change without a change of the listing's own.
+    shown                          TEXT    NOT NULL,
+    CONSTRAINT listing_next_commission CHECK (
+        (next_commission_basis_points IS NULL) = (commission_effective_time IS NULL)
+        AND (next_commission_basis_points IS NULL
+            OR (next_commission_basis_points >= 0 AND next_commission_basis_points < commission_basis_points))
+    ),
     CONSTRAINT listing_window CHECK (window_end_time > window_start_time),
     CONSTRAINT listing_self_approval CHECK (decided_by <> proposed_by),
     CONSTRAINT listing_agreed CHECK (
@@ -136,10 +160,7 @@ CREATE INDEX listing_by_partner_state ON listing (partner_id, state, listing_id)
 CREATE INDEX listing_by_partner_product ON listing (partner_id, product_id, listing_id);
 CREATE INDEX listing_by_state ON listing (state, listing_id);
 CREATE INDEX listing_by_product ON listing (product_id, listing_id);
-
--- Products whose new title has not reached all of their listings yet.
-CREATE TABLE retitle (
-    product_id  TEXT PRIMARY KEY REFERENCES product (product_id),
-    create_time INTEGER NOT NULL
-) STRICT;
-CREATE INDEX retitle_by_time ON retitle (create_time, product_id);
+CREATE INDEX listing_by_due_time ON listing (due_time, listing_id) WHERE due_time IS NOT NULL;
+-- Who stands in the way of an exclusive listing, or is one.
+CREATE INDEX listing_agreed_by_variant ON listing (variant_id, listing_id) WHERE state IN ('APPROVED', 'LIVE', 'PAUSED');
+CREATE INDEX listing_assortment ON listing (partner_id, listing_id) WHERE state IN ('APPROVED', 'LIVE');

@@ -19,9 +19,11 @@ use contracts::id::{ListingId, PartnerId};
 use kit::clock::Micros;
 use kit::errors::{ErrorReason, Refusal};
 
+use super::look::Shown;
 use super::partner::PartnerState;
-use super::product::{ProductState, Variant};
-use super::terms::{Terms, TermsChange};
+use super::product::{ProductFace, ProductState, Variant};
+use super::rules::{Claim, Reach, Rules, rivalry};
+use super::terms::{Exclusivity, Terms, TermsChange};
 use super::version::Version;
 use super::words::words;
 
@@ -47,6 +49,14 @@ impl ListingState {
     /// Whether nothing can happen to it any more.
     pub fn is_over(self) -> bool {
         matches!(self, ListingState::Ended | ListingState::Rejected)
+    }
+
+    /// Whether both parties have agreed and it is not over: it stands in the way of others, and they in its.
+    pub fn is_agreed(self) -> bool {
+        matches!(
+            self,
+            ListingState::Approved | ListingState::Live | ListingState::Paused
+        )
     }
 }
 
@@ -79,18 +89,32 @@ impl Actor {
 }
 
 /// What stands around a listing and decides on it too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Whether its partner may sell.
     pub partner: PartnerState,
     /// Whether its product can be listed.
     pub product: ProductState,
+    /// The rules around it.
+    pub rules: Rules,
+    /// What was agreed with others about its variant.
+    pub claims: Vec<Claim>,
 }
 
 impl Standing {
-    fn require_listable(self) -> Result<(), Refusal> {
+    fn require_listable(&self) -> Result<(), Refusal> {
         self.partner.require_active()?;
         self.product.require_active()
+    }
+
+    fn require_allowed(&self, reach: &Reach<'_>, now: Micros) -> Result<(), Refusal> {
+        self.rules
+            .forbid(reach, now)
+            .map_or(Ok(()), |forbidden| Err(forbidden.into()))
+    }
+
+    fn require_free(&self, reach: &Reach<'_>, now: Micros) -> Result<(), Refusal> {
+        rivalry(&self.claims, reach, now).map_or(Ok(()), |forbidden| Err(forbidden.into()))
     }
 }
 
@@ -105,6 +129,8 @@ pub struct Listing {
     pub variant: Variant,
     /// The product's title; of a listing that is over, as it was then.
     pub title: String,
+    /// What it shows of what is around it.
+    pub shown: Shown,
     /// The terms.
     pub terms: Terms,
     /// From 1; grows with each change of the terms.
@@ -136,8 +162,8 @@ pub struct Proposal {
     pub partner_id: PartnerId,
     /// What it offers.
     pub variant: Variant,
-    /// The product's title.
-    pub title: String,
+    /// What it shows of its product.
+    pub product: ProductFace,
     /// The terms.
     pub terms: Terms,
     /// Who wants it.
@@ -177,23 +203,31 @@ pub enum Action {
 
 impl Listing {
     /// Proposes a listing.
-    pub fn propose(proposal: Proposal, standing: Standing, now: Micros) -> Result<Self, Refusal> {
+    pub fn propose(proposal: Proposal, standing: &Standing, now: Micros) -> Result<Self, Refusal> {
         standing.require_listable()?;
         let Proposal {
             listing_id,
             partner_id,
             variant,
-            title,
+            product,
             terms,
             proposer,
         } = proposal;
         terms.require_fit(&variant.details, "terms.")?;
         terms.require_not_over(now)?;
+        standing.require_allowed(&reach(&partner_id, &terms), now)?;
+        let rules = &standing.rules;
         Ok(Listing {
             listing_id,
             partner_id,
             variant,
-            title,
+            title: product.title.clone(),
+            shown: Shown {
+                product,
+                retailer_exclusive: rules.is_retailer_exclusive(&terms.territories, now),
+                minimum_age_years: rules.minimum_age_years(),
+                time: now,
+            },
             terms,
             terms_version: 1,
             state: ListingState::Proposed,
@@ -213,13 +247,15 @@ impl Listing {
         &mut self,
         action: &Action,
         by: &Actor,
-        standing: Standing,
+        standing: &Standing,
         now: Micros,
     ) -> Result<bool, Refusal> {
         match action {
             Action::Approve { reason } => {
                 self.require_decidable(by, "approved")?;
                 standing.require_listable()?;
+                standing.require_allowed(&self.reach(), now)?;
+                standing.require_free(&self.reach(), now)?;
                 self.decide(ListingState::Approved, by, reason);
             }
             Action::Reject { reason } => {
@@ -229,11 +265,11 @@ impl Listing {
             Action::Publish => {
                 self.require(ListingState::Approved, "published")?;
                 standing.require_listable()?;
-                self.terms.require_not_over(now)?;
+                self.require_sellable(standing, now)?;
                 self.enter(ListingState::Live, "");
             }
             Action::ChangeTerms(change) => {
-                if !self.change_terms(change, by)? {
+                if !self.change_terms(change, by, standing, now)? {
                     return Ok(false);
                 }
             }
@@ -245,7 +281,7 @@ impl Listing {
                 self.require(ListingState::Paused, "resumed")?;
                 // An archived product is no obstacle: what was live goes on until it is ended.
                 standing.partner.require_active()?;
-                self.terms.require_not_over(now)?;
+                self.require_sellable(standing, now)?;
                 self.enter(ListingState::Live, "");
             }
             Action::End { reason } => {
@@ -253,9 +289,36 @@ impl Listing {
                 self.enter(ListingState::Ended, reason);
             }
         }
+        self.touch(now);
+        Ok(true)
+    }
+
+    /// Where, when and through whom it is to sell.
+    pub fn reach(&self) -> Reach<'_> {
+        reach(&self.partner_id, &self.terms)
+    }
+
+    /// What it keeps others from; none while it is not agreed.
+    pub fn claim(&self) -> Option<Claim> {
+        self.state.is_agreed().then(|| Claim {
+            partner_id: self.partner_id,
+            territories: self.terms.territories.clone(),
+            window: self.terms.sale_window,
+            is_exclusive: self.terms.exclusivity == Exclusivity::ThisPartner,
+        })
+    }
+
+    /// Notes a change.
+    pub fn touch(&mut self, now: Micros) {
         self.version = self.version.next();
         self.update_time = now;
-        Ok(true)
+        self.shown.time = now;
+    }
+
+    fn require_sellable(&self, standing: &Standing, now: Micros) -> Result<(), Refusal> {
+        self.terms.require_not_over(now)?;
+        standing.require_allowed(&self.reach(), now)?;
+        standing.require_free(&self.reach(), now)
     }
 
     fn require_decidable(&self, by: &Actor, done: &str) -> Result<(), Refusal> {
@@ -283,17 +346,30 @@ impl Listing {
         self.enter(state, "");
     }
 
-    fn enter(&mut self, state: ListingState, reason: &str) {
+    pub(super) fn enter(&mut self, state: ListingState, reason: &str) {
         self.state = state;
         self.state_reason = reason.to_owned();
     }
 
-    fn change_terms(&mut self, change: &TermsChange, by: &Actor) -> Result<bool, Refusal> {
+    fn change_terms(
+        &mut self,
+        change: &TermsChange,
+        by: &Actor,
+        standing: &Standing,
+        now: Micros,
+    ) -> Result<bool, Refusal> {
         self.require_not_over("changed")?;
-        let terms = self.terms.changed(change)?;
+        let terms = self.terms.changed(change, self.state.is_agreed(), now)?;
         terms.require_fit(&self.variant.details, "")?;
         if terms == self.terms {
             return Ok(false);
+        }
+        if terms.sale_window != self.terms.sale_window {
+            let reach = reach(&self.partner_id, &terms);
+            standing.require_allowed(&reach, now)?;
+            if self.state.is_agreed() {
+                standing.require_free(&reach, now)?;
+            }
         }
         self.terms = terms;
         self.terms_version += 1;
@@ -323,6 +399,16 @@ impl Listing {
             self.state
         );
         Err(Refusal::wrong_state("listing", self.state, message))
+    }
+}
+
+fn reach<'a>(partner_id: &'a PartnerId, terms: &'a Terms) -> Reach<'a> {
+    Reach {
+        partner_id,
+        territories: &terms.territories,
+        window: terms.sale_window,
+        legal_entity_id: terms.legal_entity_id.as_ref(),
+        is_exclusive: terms.exclusivity == Exclusivity::ThisPartner,
     }
 }
 

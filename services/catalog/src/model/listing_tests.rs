@@ -7,19 +7,34 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::product::{Unit, UnitPolicy, VariantDetails};
-use crate::model::terms::{PurchaseMode, SHIP_WITHIN_DEFAULT};
+use crate::model::terms::{ModeSchedule, PurchaseMode, SHIP_WITHIN_DEFAULT};
 
-const OPEN: Standing = Standing {
+static OPEN: Standing = Standing {
     partner: PartnerState::Active,
     product: ProductState::Active,
+    rules: Rules {
+        agreement: None,
+        regulated: None,
+    },
+    claims: Vec::new(),
 };
-const SUSPENDED: Standing = Standing {
+static SUSPENDED: Standing = Standing {
     partner: PartnerState::Suspended,
     product: ProductState::Active,
+    rules: Rules {
+        agreement: None,
+        regulated: None,
+    },
+    claims: Vec::new(),
 };
-const ARCHIVED: Standing = Standing {
+static ARCHIVED: Standing = Standing {
     partner: PartnerState::Active,
     product: ProductState::Archived,
+    rules: Rules {
+        agreement: None,
+        regulated: None,
+    },
+    claims: Vec::new(),
 };
 
 fn actor(party: Party, subject: &str) -> Actor {
@@ -52,9 +67,12 @@ fn terms() -> Terms {
         sale_window: Window::default(),
         per_shopper_limit: 2,
         territories: vec!["DE".into()],
+        exclusivity: Exclusivity::None,
         commission_basis_points: 1_000,
+        next_commission: None,
         legal_entity: String::new(),
-        purchase_mode: PurchaseMode::InApp,
+        legal_entity_id: None,
+        purchase_modes: ModeSchedule::always(PurchaseMode::InApp),
         remorse_period: Duration::ZERO,
         ship_within: SHIP_WITHIN_DEFAULT,
         ship_not_before: None,
@@ -82,14 +100,17 @@ fn proposal(proposer: Actor) -> Proposal {
         listing_id: ListingId::from_uuid(1),
         partner_id: PartnerId::from_uuid(1),
         variant: variant(1),
-        title: "Teapot".into(),
+        product: ProductFace {
+            title: "Teapot".into(),
+            ..ProductFace::default()
+        },
         terms: terms(),
         proposer,
     }
 }
 
 fn proposed(proposer: Actor) -> Listing {
-    Listing::propose(proposal(proposer), OPEN, Micros(1)).expect("a listing")
+    Listing::propose(proposal(proposer), &OPEN, Micros(1)).expect("a listing")
 }
 
 fn approve() -> Action {
@@ -119,12 +140,12 @@ fn end() -> Action {
 fn live() -> Listing {
     let mut listing = proposed(retailer());
     for (action, by) in [(approve(), partner()), (Action::Publish, retailer())] {
-        assert_eq!(listing.act(&action, &by, OPEN, Micros(2)), Ok(true));
+        assert_eq!(listing.act(&action, &by, &OPEN, Micros(2)), Ok(true));
     }
     listing
 }
 
-fn refused(listing: &mut Listing, action: &Action, by: &Actor, standing: Standing) -> ErrorReason {
+fn refused(listing: &mut Listing, action: &Action, by: &Actor, standing: &Standing) -> ErrorReason {
     let before = listing.clone();
     let refusal = listing
         .act(action, by, standing, Micros(9))
@@ -140,23 +161,26 @@ fn goes_from_proposal_to_sale_and_to_its_end() {
         (listing.state, listing.decided_by),
         (ListingState::Live, Some(Party::Partner))
     );
-    assert_eq!(listing.act(&pause(), &partner(), OPEN, Micros(3)), Ok(true));
+    assert_eq!(
+        listing.act(&pause(), &partner(), &OPEN, Micros(3)),
+        Ok(true)
+    );
     assert_eq!(
         (listing.state, listing.state_reason.as_str()),
         (ListingState::Paused, "recount")
     );
     assert_eq!(
-        listing.act(&Action::Resume, &retailer(), OPEN, Micros(4)),
+        listing.act(&Action::Resume, &retailer(), &OPEN, Micros(4)),
         Ok(true)
     );
     assert_eq!(
         (listing.state, listing.state_reason.as_str()),
         (ListingState::Live, "")
     );
-    assert_eq!(listing.act(&end(), &partner(), OPEN, Micros(5)), Ok(true));
+    assert_eq!(listing.act(&end(), &partner(), &OPEN, Micros(5)), Ok(true));
     assert_eq!((listing.version, listing.terms_version), (Version(6), 1));
     assert_eq!(
-        refused(&mut listing, &end(), &partner(), OPEN),
+        refused(&mut listing, &end(), &partner(), &OPEN),
         ErrorReason::WrongState
     );
 }
@@ -170,7 +194,7 @@ fn whoever_proposes_never_decides() {
             let both_hats = actor(other.party, &proposer.subject);
             for by in [&proposer, &colleague, &both_hats] {
                 assert_eq!(
-                    refused(&mut listing, &action, by, OPEN),
+                    refused(&mut listing, &action, by, &OPEN),
                     ErrorReason::SelfApproval
                 );
             }
@@ -180,7 +204,7 @@ fn whoever_proposes_never_decides() {
             ..actor(other.party, &proposer.subject)
         };
         assert_eq!(
-            listing.act(&approve(), &namesake, OPEN, Micros(2)),
+            listing.act(&approve(), &namesake, &OPEN, Micros(2)),
             Ok(true)
         );
     }
@@ -193,13 +217,16 @@ fn new_terms_for_a_waiting_listing_are_the_proposal_of_whoever_sets_them() {
         price: Some(price(9_990)),
         ..TermsChange::default()
     });
-    assert_eq!(listing.act(&dearer, &retailer(), OPEN, Micros(2)), Ok(true));
     assert_eq!(
-        refused(&mut listing, &approve(), &retailer(), OPEN),
+        listing.act(&dearer, &retailer(), &OPEN, Micros(2)),
+        Ok(true)
+    );
+    assert_eq!(
+        refused(&mut listing, &approve(), &retailer(), &OPEN),
         ErrorReason::SelfApproval
     );
     assert_eq!(
-        listing.act(&approve(), &partner(), OPEN, Micros(3)),
+        listing.act(&approve(), &partner(), &OPEN, Micros(3)),
         Ok(true)
     );
     assert_eq!(listing.terms_version, 2);
@@ -207,59 +234,59 @@ fn new_terms_for_a_waiting_listing_are_the_proposal_of_whoever_sets_them() {
 
 #[test]
 fn a_suspended_partner_gets_nothing_new_and_keeps_the_brakes() {
-    let refusal = Listing::propose(proposal(retailer()), SUSPENDED, Micros(1));
+    let refusal = Listing::propose(proposal(retailer()), &SUSPENDED, Micros(1));
     assert_eq!(
         refusal.expect_err("suspended").reason,
         ErrorReason::PartnerSuspended
     );
     let mut listing = proposed(retailer());
     assert_eq!(
-        refused(&mut listing, &approve(), &partner(), SUSPENDED),
+        refused(&mut listing, &approve(), &partner(), &SUSPENDED),
         ErrorReason::PartnerSuspended
     );
     let mut approved = proposed(retailer());
     assert_eq!(
-        approved.act(&approve(), &partner(), OPEN, Micros(2)),
+        approved.act(&approve(), &partner(), &OPEN, Micros(2)),
         Ok(true)
     );
     assert_eq!(
-        refused(&mut approved, &Action::Publish, &retailer(), SUSPENDED),
+        refused(&mut approved, &Action::Publish, &retailer(), &SUSPENDED),
         ErrorReason::PartnerSuspended
     );
     let mut listing = live();
     assert_eq!(
-        listing.act(&pause(), &partner(), SUSPENDED, Micros(3)),
+        listing.act(&pause(), &partner(), &SUSPENDED, Micros(3)),
         Ok(true)
     );
     assert_eq!(
-        refused(&mut listing, &Action::Resume, &retailer(), SUSPENDED),
+        refused(&mut listing, &Action::Resume, &retailer(), &SUSPENDED),
         ErrorReason::PartnerSuspended
     );
     assert_eq!(
-        listing.act(&end(), &partner(), SUSPENDED, Micros(4)),
+        listing.act(&end(), &partner(), &SUSPENDED, Micros(4)),
         Ok(true)
     );
     assert_eq!(
-        proposed(retailer()).act(&reject(), &partner(), SUSPENDED, Micros(2)),
+        proposed(retailer()).act(&reject(), &partner(), &SUSPENDED, Micros(2)),
         Ok(true)
     );
 }
 
 #[test]
 fn an_archived_product_is_listed_no_more_and_what_is_live_goes_on() {
-    let refusal = Listing::propose(proposal(retailer()), ARCHIVED, Micros(1));
+    let refusal = Listing::propose(proposal(retailer()), &ARCHIVED, Micros(1));
     assert_eq!(
         refusal.expect_err("archived").reason,
         ErrorReason::WrongState
     );
     let mut listing = proposed(retailer());
     assert_eq!(
-        refused(&mut listing, &approve(), &partner(), ARCHIVED),
+        refused(&mut listing, &approve(), &partner(), &ARCHIVED),
         ErrorReason::WrongState
     );
     let mut listing = live();
     for (action, by) in [(pause(), partner()), (Action::Resume, retailer())] {
-        assert_eq!(listing.act(&action, &by, ARCHIVED, Micros(3)), Ok(true));
+        assert_eq!(listing.act(&action, &by, &ARCHIVED, Micros(3)), Ok(true));
     }
 }
 
@@ -267,10 +294,10 @@ fn an_archived_product_is_listed_no_more_and_what_is_live_goes_on() {
 fn terms_fit_the_variant_and_keep_their_currency() {
     let mut grams = proposal(retailer());
     grams.variant = variant(500);
-    let refusal = Listing::propose(grams.clone(), OPEN, Micros(1)).expect_err("2 of 500");
+    let refusal = Listing::propose(grams.clone(), &OPEN, Micros(1)).expect_err("2 of 500");
     assert_eq!(refusal.violations[0].field, "terms.per_shopper_limit");
     grams.terms.per_shopper_limit = 0;
-    assert!(Listing::propose(grams, OPEN, Micros(1)).is_ok());
+    assert!(Listing::propose(grams, &OPEN, Micros(1)).is_ok());
 
     let mut listing = live();
     let yen = Money::new(Currency::JPY, 1);
@@ -290,7 +317,7 @@ fn terms_fit_the_variant_and_keep_their_currency() {
             "shipping.currency_code",
         ),
     ] {
-        let refusal = listing.act(&Action::ChangeTerms(change), &retailer(), OPEN, Micros(3));
+        let refusal = listing.act(&Action::ChangeTerms(change), &retailer(), &OPEN, Micros(3));
         assert_eq!(refusal.expect_err("yen").violations[0].field, field);
     }
     let same = TermsChange {
@@ -298,7 +325,7 @@ fn terms_fit_the_variant_and_keep_their_currency() {
         ..TermsChange::default()
     };
     assert_eq!(
-        listing.act(&Action::ChangeTerms(same), &retailer(), OPEN, Micros(3)),
+        listing.act(&Action::ChangeTerms(same), &retailer(), &OPEN, Micros(3)),
         Ok(false)
     );
     assert_eq!((listing.terms_version, listing.version), (1, Version(3)));
@@ -308,8 +335,8 @@ fn terms_fit_the_variant_and_keep_their_currency() {
 fn nothing_goes_on_sale_after_its_window() {
     let mut over = proposal(retailer());
     over.terms.sale_window.end = Some(Micros(5));
-    assert!(Listing::propose(over.clone(), OPEN, Micros(4)).is_ok());
-    let refusal = Listing::propose(over, OPEN, Micros(5)).expect_err("over");
+    assert!(Listing::propose(over.clone(), &OPEN, Micros(4)).is_ok());
+    let refusal = Listing::propose(over, &OPEN, Micros(5)).expect_err("over");
     assert_eq!(refusal.reason, ErrorReason::OutsideWindow);
 
     let close = |end| {
@@ -323,18 +350,18 @@ fn nothing_goes_on_sale_after_its_window() {
     };
     let mut listing = live();
     for (action, by) in [(pause(), retailer()), (close(5), retailer())] {
-        assert_eq!(listing.act(&action, &by, OPEN, Micros(3)), Ok(true));
+        assert_eq!(listing.act(&action, &by, &OPEN, Micros(3)), Ok(true));
     }
     assert_eq!(
-        refused(&mut listing, &Action::Resume, &retailer(), OPEN),
+        refused(&mut listing, &Action::Resume, &retailer(), &OPEN),
         ErrorReason::OutsideWindow
     );
     assert_eq!(
-        listing.act(&close(50), &retailer(), OPEN, Micros(9)),
+        listing.act(&close(50), &retailer(), &OPEN, Micros(9)),
         Ok(true)
     );
     assert_eq!(
-        listing.act(&Action::Resume, &retailer(), OPEN, Micros(9)),
+        listing.act(&Action::Resume, &retailer(), &OPEN, Micros(9)),
         Ok(true)
     );
 }
@@ -358,11 +385,15 @@ fn actors() -> impl Strategy<Value = Actor> {
 }
 
 fn standings() -> impl Strategy<Value = Standing> {
-    let standing = |partner, product| Standing { partner, product };
+    let standing = |partner, product| Standing {
+        partner,
+        product,
+        ..OPEN.clone()
+    };
     prop_oneof![
-        6 => Just(OPEN),
-        1 => Just(SUSPENDED),
-        1 => Just(ARCHIVED),
+        6 => Just(OPEN.clone()),
+        1 => Just(SUSPENDED.clone()),
+        1 => Just(ARCHIVED.clone()),
         1 => Just(standing(PartnerState::Suspended, ProductState::Archived)),
     ]
 }
@@ -468,7 +499,7 @@ proptest! {
         for (action, by, standing, pause) in steps {
             now += pause;
             let before = listing.clone();
-            match listing.act(&action, &by, standing, Micros(now)) {
+            match listing.act(&action, &by, &standing, Micros(now)) {
                 Ok(true) => {
                     watcher.check(&before, &action, &by, &listing);
                     prop_assert_eq!(listing.update_time, Micros(now));

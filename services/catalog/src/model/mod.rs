@@ -2,13 +2,19 @@
 //!
 //! A transition either changes the value and says so, or refuses and leaves it as it was.
 
+pub mod brand;
 pub mod country;
 pub mod gtin;
+pub mod legal_entity;
 pub mod listing;
+pub mod look;
 pub mod outlet;
 pub mod partner;
 pub mod payment_key;
 pub mod product;
+pub mod reach;
+pub mod regulation;
+pub mod rules;
 pub mod terms;
 pub mod version;
 mod words;

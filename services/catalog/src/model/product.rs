@@ -21,6 +21,8 @@ words! {
         Active = "ACTIVE",
         /// Out of use; what is live goes on until it is ended.
         Archived = "ARCHIVED",
+        /// Not for sale where it was imported from; an import may make it active.
+        Draft = "DRAFT",
     }
 }
 
@@ -33,6 +35,11 @@ impl ProductState {
                 "product",
                 self,
                 "The product is archived and can be listed no more; list another product.",
+            )),
+            ProductState::Draft => Err(Refusal::wrong_state(
+                "product",
+                self,
+                "The product is not for sale where it was imported from; import it as active first.",
             )),
         }
     }
@@ -131,6 +138,47 @@ pub struct ProductDetails {
     pub image_uris: Vec<String>,
     /// Its key where it came from; unique when not empty.
     pub external_key: String,
+    /// The regulated category that its rules come from; empty for none.
+    pub regulated_category: String,
+}
+
+impl ProductDetails {
+    /// What its listings show of it.
+    pub fn face(&self) -> ProductFace {
+        ProductFace {
+            title: self.title.clone(),
+            brand: self.brand.clone(),
+            category: self.category.clone(),
+            image_uris: self.image_uris.clone(),
+            regulated_category: self.regulated_category.clone(),
+            summary: summary(&self.description),
+        }
+    }
+}
+
+/// The most characters of a description that listings show.
+pub const SUMMARY_MAX: usize = 1_000;
+
+/// The beginning of a description.
+pub fn summary(description: &str) -> String {
+    description.chars().take(SUMMARY_MAX).collect()
+}
+
+/// What a listing shows of its product.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProductFace {
+    /// Its title.
+    pub title: String,
+    /// May be empty.
+    pub brand: String,
+    /// A path; may be empty.
+    pub category: String,
+    /// Addresses of images.
+    pub image_uris: Vec<String>,
+    /// Empty for none.
+    pub regulated_category: String,
+    /// The beginning of its description.
+    pub summary: String,
 }
 
 /// New values of a product; what is none stays.
@@ -146,6 +194,8 @@ pub struct ProductChange {
     pub category: Option<String>,
     /// Addresses of images.
     pub image_uris: Option<Vec<String>>,
+    /// The regulated category; empty for none.
+    pub regulated_category: Option<String>,
 }
 
 /// Something the retailer sells.
@@ -215,6 +265,7 @@ impl Product {
             set(&mut details.brand, &change.brand),
             set(&mut details.category, &change.category),
             set(&mut details.image_uris, &change.image_uris),
+            set(&mut details.regulated_category, &change.regulated_category),
         ]
         .contains(&true);
         if changed {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use contracts::money::{Money, Price};
+use contracts::id::LegalEntityId;
+use contracts::money::{Money, MoneyError, Price};
 use kit::clock::Micros;
 use kit::errors::{ErrorReason, Refusal};
 use kit::validate::Window;
@@ -35,6 +36,71 @@ words! {
     }
 }
 
+words! {
+    /// Who else may sell the variant.
+    Exclusivity {
+        /// Anybody with a listing.
+        None = "NONE",
+        /// This partner only, in the territories and the window of the listing.
+        ThisPartner = "THIS_PARTNER",
+    }
+}
+
+/// The most switches of the purchase mode.
+pub const DATED_MODES_MAX: usize = 20;
+
+/// A purchase mode from a date on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatedMode {
+    /// Its first moment.
+    pub start: Micros,
+    /// The mode.
+    pub mode: PurchaseMode,
+}
+
+/// Who takes the shopper's money, by date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModeSchedule {
+    /// Until the first switch.
+    pub first: PurchaseMode,
+    /// Switches, their dates strictly increasing.
+    pub dated: Vec<DatedMode>,
+}
+
+impl ModeSchedule {
+    /// One mode for ever.
+    pub fn always(mode: PurchaseMode) -> Self {
+        ModeSchedule {
+            first: mode,
+            dated: Vec::new(),
+        }
+    }
+
+    /// The mode in force at a time.
+    pub fn at(&self, time: Micros) -> PurchaseMode {
+        let switched = self.dated.iter().rev().find(|dated| dated.start <= time);
+        switched.map_or(self.first, |dated| dated.mode)
+    }
+}
+
+/// A commission that waits for its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextCommission {
+    /// Lower than the one in force.
+    pub basis_points: i64,
+    /// When it takes its place.
+    pub effective_time: Micros,
+}
+
+/// A commission that somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommissionChange {
+    /// What the partner is to get.
+    pub basis_points: i64,
+    /// How long a partner is told before it gets less.
+    pub notice: Duration,
+}
+
 /// The terms of a listing. Every amount is in the currency of the price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -54,12 +120,18 @@ pub struct Terms {
     pub per_shopper_limit: i64,
     /// Where it may be sent to; empty for anywhere.
     pub territories: Vec<String>,
+    /// Who else may sell the variant.
+    pub exclusivity: Exclusivity,
     /// What the partner gets, of what was paid less shipping and tax.
     pub commission_basis_points: i64,
-    /// Who sells; may be empty.
+    /// What the partner will get.
+    pub next_commission: Option<NextCommission>,
+    /// The name of who sells; may be empty.
     pub legal_entity: String,
-    /// Who takes the money.
-    pub purchase_mode: PurchaseMode,
+    /// Who sells, when it is registered.
+    pub legal_entity_id: Option<LegalEntityId>,
+    /// Who takes the money, by date.
+    pub purchase_modes: ModeSchedule,
     /// Time after payment in which nothing ships.
     pub remorse_period: Duration,
     /// Time after payment by which it is to be shipped.
@@ -81,6 +153,10 @@ pub struct TermsChange {
     pub sale_window: Option<Window>,
     /// Units one shopper may hold and have bought.
     pub per_shopper_limit: Option<i64>,
+    /// What the partner gets.
+    pub commission: Option<CommissionChange>,
+    /// Who takes the money, by date.
+    pub purchase_modes: Option<ModeSchedule>,
 }
 
 impl Terms {
@@ -95,7 +171,54 @@ impl Terms {
                 ),
             ));
         }
+        // The least that can be bought has to cost something; the amount fits, because a step and a price do.
+        let least = self.price.line_amount(step);
+        if least.is_ok_and(|least| least.minor_units < 1) {
+            return Err(Refusal::invalid(
+                format!("{prefix}price"),
+                format!(
+                    "must make {step}, the quantity step of the variant, cost at least 1 minor unit."
+                ),
+            ));
+        }
         Ok(())
+    }
+
+    /// The price per its quantity less the retailer's discount.
+    pub fn effective_price(&self) -> Result<Price, MoneyError> {
+        let amount = self.price.amount();
+        let discount = amount.basis_points(self.retailer_discount_basis_points)?;
+        Price::new(amount.checked_sub(discount)?, self.price.per_quantity())
+    }
+
+    /// The terms when a commission is wanted; `is_agreed` tells whether the partner counts on them already.
+    fn with_commission(&mut self, change: CommissionChange, is_agreed: bool, now: Micros) {
+        let basis_points = change.basis_points;
+        if is_agreed && basis_points < self.commission_basis_points {
+            let waits = self.next_commission.map(|next| next.basis_points);
+            if waits != Some(basis_points) {
+                let notice = i64::try_from(change.notice.as_micros()).unwrap_or(i64::MAX);
+                self.next_commission = Some(NextCommission {
+                    basis_points,
+                    effective_time: Micros(now.0.saturating_add(notice)),
+                });
+            }
+        } else {
+            self.commission_basis_points = basis_points;
+            self.next_commission = None;
+        }
+    }
+
+    /// Puts a commission in force whose time has come; answers whether there was one.
+    pub fn commission_due(&mut self, now: Micros) -> bool {
+        match self.next_commission {
+            Some(next) if next.effective_time <= now => {
+                self.commission_basis_points = next.basis_points;
+                self.next_commission = None;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Refuses to put on sale what cannot be sold any more.
@@ -111,7 +234,13 @@ impl Terms {
     }
 
     /// The terms after a change. The currency stays, because orders, limits and agreements count in it.
-    pub fn changed(&self, change: &TermsChange) -> Result<Terms, Refusal> {
+    /// `is_agreed` tells whether the partner counts on the terms already.
+    pub fn changed(
+        &self,
+        change: &TermsChange,
+        is_agreed: bool,
+        now: Micros,
+    ) -> Result<Terms, Refusal> {
         let currency = self.price.amount().currency;
         let same = |field: &str, money: Money| {
             if money.currency == currency {
@@ -142,6 +271,16 @@ impl Terms {
         if let Some(limit) = change.per_shopper_limit {
             terms.per_shopper_limit = limit;
         }
+        if let Some(commission) = change.commission {
+            terms.with_commission(commission, is_agreed, now);
+        }
+        if let Some(modes) = &change.purchase_modes {
+            terms.purchase_modes.clone_from(modes);
+        }
         Ok(terms)
     }
 }
+
+#[cfg(test)]
+#[path = "terms_tests.rs"]
+mod tests;

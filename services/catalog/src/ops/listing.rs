@@ -4,46 +4,34 @@ use contracts::id::{ListingId, PartnerId, VariantId};
 use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
 
+use super::around::{Around, around};
+use super::batch::proposals;
 use super::{actor, kind, scope};
 use crate::events;
-use crate::model::listing::{Action, Listing, Proposal, Standing};
+use crate::model::listing::{Action, Actor, Listing, Party};
+use crate::model::rules::Rules;
 use crate::model::terms::Terms;
-use crate::store::listing as rows;
-use crate::store::partner::partner_state;
-use crate::store::product::{product_state, variant_by_id};
+use crate::model::version::Version;
+use crate::store::listing::{self as rows, Parents};
+use crate::store::listing_write::{self as writes, Put};
 
-/// Proposes a listing.
-pub(crate) struct ProposeListing {
+/// A listing that somebody wants to propose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
     pub(crate) partner_id: PartnerId,
     pub(crate) variant_id: VariantId,
     pub(crate) terms: Terms,
 }
 
+/// Proposes a listing.
+pub(crate) struct ProposeListing(pub(crate) Draft);
+
 impl ProposeListing {
     /// The listing as it would be, from what is there now. Works in a unit that only reads, too.
-    async fn listing(&self, tx: &mut Tx) -> Result<Listing, Fault> {
-        tx.caller()
-            .require_partner(&self.partner_id, kind::PARTNER)?;
-        let proposer = actor(tx.caller())?;
-        let partner = partner_state(tx, &self.partner_id)
-            .await?
-            .ok_or_else(|| Refusal::not_found(kind::PARTNER))?;
-        let variant = variant_by_id(tx, &self.variant_id)
-            .await?
-            .ok_or_else(|| Refusal::not_found(kind::VARIANT))?;
-        let (product, title) = product_state(tx, &variant.product_id)
-            .await?
-            .ok_or_else(|| Fault::internal("a variant without a product"))?;
-        let proposal = Proposal {
-            listing_id: ListingId::from_uuid(tx.ids().next()),
-            partner_id: self.partner_id,
-            variant,
-            title,
-            terms: self.terms.clone(),
-            proposer,
-        };
-        let standing = Standing { partner, product };
-        Ok(Listing::propose(proposal, standing, tx.now())?)
+    async fn listing(&self, tx: &mut Tx) -> Result<(Listing, Rules), Fault> {
+        let mut proposed = proposals(tx, &[Ok(self.0.clone())]).await?;
+        let only = proposed.pop();
+        Ok(only.ok_or_else(|| Fault::internal("a draft without a verdict"))??)
     }
 }
 
@@ -55,10 +43,10 @@ impl Operation for ProposeListing {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Listing, Fault> {
-        let listing = self.listing(tx).await?;
-        rows::listing_insert(tx, &listing).await?;
-        tx.publish(events::listing(&listing));
-        tx.audit("listing.propose", listing.listing_id, listing.state.word());
+        let (listing, rules) = self.listing(tx).await?;
+        let put = new(listing.clone(), &rules);
+        writes::listing_insert(tx, std::slice::from_ref(&put)).await?;
+        told(tx, self.name(), &put);
         Ok(listing)
     }
 }
@@ -74,7 +62,7 @@ impl Operation for CheckListing {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Listing, Fault> {
-        self.0.listing(tx).await
+        Ok(self.0.listing(tx).await?.0)
     }
 }
 
@@ -102,27 +90,91 @@ impl Operation for ChangeListing {
     async fn run(&self, tx: &mut Tx) -> Result<Listing, Fault> {
         let by = actor(tx.caller())?;
         let visible = scope(tx.caller())?;
-        let not_found = || Refusal::not_found(kind::LISTING);
-        let gone = || Fault::internal("a listing without its partner, product or row");
-        let (partner_id, product_id) =
-            rows::listing_parents(tx, &self.listing_id, visible.as_ref())
-                .await?
-                .ok_or_else(not_found)?;
-        let partner = partner_state(tx, &partner_id).await?.ok_or_else(gone)?;
-        let (product, _) = product_state(tx, &product_id).await?.ok_or_else(gone)?;
-        let mut listing = rows::listing_for_update(tx, &self.listing_id)
-            .await?
-            .ok_or_else(gone)?;
-        let before = listing.version;
-        before.require(self.etag.as_deref(), kind::LISTING)?;
-        let standing = Standing { partner, product };
-        if !listing.act(&self.action, &by, standing, tx.now())? {
-            tx.audit(self.name(), listing.listing_id, "unchanged");
-            return Ok(listing);
+        let parents = rows::listing_parents(tx, &[self.listing_id], visible.as_ref()).await?;
+        let own = *parents
+            .first()
+            .ok_or_else(|| Refusal::not_found(kind::LISTING))?;
+        let mut around = around(tx, &parents).await?;
+        if depends_on_others(&self.action) {
+            around.hold_claims(tx, &parents).await?;
         }
-        rows::listing_update(tx, &listing, before).await?;
-        tx.publish(events::listing(&listing));
-        tx.audit(self.name(), listing.listing_id, listing.state.word());
+        let mut found = rows::listing_for_update(tx, &[self.listing_id]).await?;
+        let (mut listing, _) = found
+            .pop()
+            .ok_or_else(|| Fault::internal("a listing without its row"))?;
+        let step = Step {
+            action: &self.action,
+            etag: self.etag.as_deref(),
+            by: &by,
+        };
+        match act(tx, &around, &own, &mut listing, &step)? {
+            Some(put) => {
+                writes::listing_update(tx, std::slice::from_ref(&put)).await?;
+                told(tx, self.name(), &put);
+            }
+            None => tx.audit(self.name(), listing.listing_id, "unchanged"),
+        }
         Ok(listing)
     }
+}
+
+/// Whether what was agreed with other partners can forbid it.
+fn depends_on_others(action: &Action) -> bool {
+    match action {
+        Action::Approve { .. } | Action::Publish | Action::Resume => true,
+        Action::ChangeTerms(change) => change.sale_window.is_some(),
+        Action::Reject { .. } | Action::Pause { .. } | Action::End { .. } => false,
+    }
+}
+
+/// What is to be done to a listing, and by whom.
+pub(super) struct Step<'a> {
+    pub(super) action: &'a Action,
+    pub(super) etag: Option<&'a str>,
+    pub(super) by: &'a Actor,
+}
+
+/// Does it; answers what is to be written, which is nothing when it is as wanted already.
+pub(super) fn act(
+    tx: &Tx,
+    around: &Around,
+    own: &Parents,
+    listing: &mut Listing,
+    step: &Step<'_>,
+) -> Result<Option<Put>, Fault> {
+    let (before, terms_before) = (listing.version, listing.terms_version);
+    before.require(step.etag, kind::LISTING)?;
+    let standing = around.standing(&own.partner_id, &own.product_id, &own.variant_id)?;
+    if !listing.act(step.action, step.by, &standing, tx.now())? {
+        return Ok(None);
+    }
+    let has_new_terms = listing.terms_version != terms_before;
+    Ok(Some(Put {
+        listing: listing.clone(),
+        due_time: listing.next_look(&standing.rules),
+        before,
+        new_terms: has_new_terms.then(|| (step.by.party, events::terms(listing))),
+    }))
+}
+
+/// A new listing, to be written.
+pub(super) fn new(listing: Listing, rules: &Rules) -> Put {
+    Put {
+        due_time: listing.next_look(rules),
+        before: Version::FIRST,
+        new_terms: Some((listing.proposer.party, events::terms(&listing))),
+        listing,
+    }
+}
+
+/// Terms that the catalogue itself put in force, because a date that was agreed on passed.
+pub(super) fn due_terms(listing: &Listing) -> (Party, Vec<u8>) {
+    (Party::Retailer, events::terms(listing))
+}
+
+/// Publishes and audits what was written.
+pub(super) fn told(tx: &mut Tx, action: &'static str, put: &Put) {
+    let listing = &put.listing;
+    tx.publish(events::listing(listing));
+    tx.audit(action, listing.listing_id, listing.state.word());
 }

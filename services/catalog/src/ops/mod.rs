@@ -1,12 +1,17 @@
 //! Units of work, one file per family.
 
+mod around;
+pub(crate) mod batch;
+pub(crate) mod brand;
+pub(crate) mod legal_entity;
 pub(crate) mod listing;
 pub(crate) mod outlet;
 pub(crate) mod partner;
 pub(crate) mod payment_key;
 pub(crate) mod product;
 pub(crate) mod read;
-pub(crate) mod retitle;
+pub(crate) mod refresh;
+pub(crate) mod regulation;
 
 use contracts::ErrorReason;
 use contracts::common::v1::Audience;
@@ -23,6 +28,10 @@ pub(crate) mod kind {
     pub(crate) const PRODUCT: &str = "product";
     pub(crate) const VARIANT: &str = "variant";
     pub(crate) const LISTING: &str = "listing";
+    pub(crate) const BRAND_AGREEMENT: &str = "brand agreement";
+    pub(crate) const CATEGORY_RULE: &str = "category rule";
+    pub(crate) const LICENCE: &str = "licence";
+    pub(crate) const LEGAL_ENTITY: &str = "legal entity";
 }
 
 /// Whose rows a caller may see: one partner's, or everybody's.

@@ -4,10 +4,12 @@ use contracts::id::{ProductId, VariantId};
 use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
 
-use super::{kind, retitle, taken};
+use super::refresh::refresh_product;
+use super::{kind, taken};
 use crate::events;
 use crate::model::product::{Product, ProductChange, ProductDetails, Variant, VariantDetails};
 use crate::store::product as rows;
+use crate::store::rulebook::rulebook_hold;
 
 /// Creates a product, or only checks whether it could be created.
 pub(crate) struct CreateProduct {
@@ -106,8 +108,8 @@ pub(crate) struct UpdateProduct {
     pub(crate) product_id: ProductId,
     pub(crate) change: ProductChange,
     pub(crate) etag: Option<String>,
-    /// How many of its listings get a new title in this unit; the others get it later.
-    pub(crate) retitle_limit: i64,
+    /// How many of its listings follow in this unit; the others follow later.
+    pub(crate) refresh_limit: i64,
 }
 
 impl Operation for UpdateProduct {
@@ -118,6 +120,8 @@ impl Operation for UpdateProduct {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Product, Fault> {
+        // Its listings are looked at by the rules; their lock comes first.
+        rulebook_hold(tx).await?;
         let mut product = product_for_update(tx, &self.product_id, self.etag.as_deref()).await?;
         let before = product.version;
         if !product.change(&self.change, tx.now()) {
@@ -127,13 +131,7 @@ impl Operation for UpdateProduct {
         rows::product_update(tx, &product, before).await?;
         tx.publish(events::product(&product));
         tx.audit("product.update", product.product_id, "done");
-        retitle::retitle(
-            tx,
-            &product.product_id,
-            &product.details.title,
-            self.retitle_limit,
-        )
-        .await?;
+        refresh_product(tx, &product.product_id, self.refresh_limit).await?;
         Ok(product)
     }
 }

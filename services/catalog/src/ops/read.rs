@@ -1,21 +1,30 @@
 //! Reading. What a caller may not see is not found, in the same words as what does not exist.
 
-use contracts::id::{ListingId, PartnerId, ProductId};
+use contracts::id::{LegalEntityId, ListingId, PartnerId, ProductId};
 use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
 
 use super::{kind, scope};
+use crate::model::brand::BrandAgreement;
+use crate::model::legal_entity::LegalEntity;
 use crate::model::listing::Listing;
 use crate::model::outlet::Outlet;
-use crate::model::partner::Partner;
+use crate::model::partner::{Partner, PartnerState};
 use crate::model::payment_key::PaymentKey;
 use crate::model::product::Product;
+use crate::model::regulation::{CategoryRule, Licence};
 use crate::store::Slice;
-use crate::store::listing::{ListingFilter, listing_by_id, listing_list};
+use crate::store::brand::{brand_agreement_by_key, brand_agreement_list};
+use crate::store::legal_entity::{legal_entity_by_id, legal_entity_list};
+use crate::store::listing::{
+    AssortmentFilter, ListingFilter, assortment_list, listing_by_id, listing_list, listing_parents,
+};
+use crate::store::listing_write::{TermsVersion, terms_list};
 use crate::store::outlet::outlet_list;
 use crate::store::partner::{partner_by_id, partner_list, partner_state};
 use crate::store::payment_key::payment_key_list;
 use crate::store::product::{product_by_id, product_list, product_shown_to};
+use crate::store::regulation::{category_rule_by_key, category_rule_list, licence_list};
 
 /// Declares an operation that reads: its name, fields, answer and body.
 macro_rules! reads {
@@ -97,6 +106,68 @@ reads! {
         let partner_id = require_partner(tx, read.filter.partner_id.as_ref()).await?;
         let filter = ListingFilter { partner_id, ..read.filter.clone() };
         listing_list(tx, &filter, &read.slice).await
+    }
+
+    /// A partner's assortment, and whether the partner may sell.
+    ListAssortment("assortment.list") {
+        partner_id: PartnerId, filter: AssortmentFilter, slice: Slice,
+    } -> (PartnerState, Vec<Listing>) |read, tx| {
+        tx.caller().require_partner(&read.partner_id, kind::PARTNER)?;
+        let found = partner_state(tx, &read.partner_id).await?;
+        let state = found.ok_or_else(|| Refusal::not_found(kind::PARTNER))?;
+        let listings = assortment_list(tx, &read.partner_id, &read.filter, &read.slice).await?;
+        Ok((state, listings))
+    }
+
+    /// The versions of a listing's terms.
+    ListTermsVersions("listing.list_terms") { listing_id: ListingId, slice: Slice } -> Vec<TermsVersion> |read, tx| {
+        let visible = scope(tx.caller())?;
+        let found = listing_parents(tx, &[read.listing_id], visible.as_ref()).await?;
+        found.first().ok_or_else(|| Refusal::not_found(kind::LISTING))?;
+        // An empty text stands for the beginning; every other is a version that was handed out.
+        let after = read.slice.after.parse().unwrap_or(0);
+        terms_list(tx, &read.listing_id, after, &read.slice).await
+    }
+
+    /// The agreement with one brand.
+    GetBrandAgreement("brand_agreement.get") { key: String } -> BrandAgreement |read, tx| {
+        let found = brand_agreement_by_key(tx, &read.key).await?;
+        Ok(found.ok_or_else(|| Refusal::not_found(kind::BRAND_AGREEMENT))?)
+    }
+
+    /// All agreements.
+    ListBrandAgreements("brand_agreement.list") { slice: Slice } -> Vec<BrandAgreement> |read, tx| {
+        brand_agreement_list(tx, &read.slice).await
+    }
+
+    /// The rule of one category.
+    GetCategoryRule("category_rule.get") { category: String } -> CategoryRule |read, tx| {
+        let found = category_rule_by_key(tx, &read.category).await?;
+        Ok(found.ok_or_else(|| Refusal::not_found(kind::CATEGORY_RULE))?)
+    }
+
+    /// All rules.
+    ListCategoryRules("category_rule.list") { slice: Slice } -> Vec<CategoryRule> |read, tx| {
+        category_rule_list(tx, &read.slice).await
+    }
+
+    /// Some licences.
+    ListLicences("licence.list") {
+        partner_id: Option<PartnerId>, category: String, slice: Slice,
+    } -> Vec<Licence> |read, tx| {
+        let partner_id = require_partner(tx, read.partner_id.as_ref()).await?;
+        licence_list(tx, partner_id.as_ref(), &read.category, &read.slice).await
+    }
+
+    /// One legal entity.
+    GetLegalEntity("legal_entity.get") { legal_entity_id: LegalEntityId } -> LegalEntity |read, tx| {
+        let found = legal_entity_by_id(tx, &read.legal_entity_id).await?;
+        Ok(found.ok_or_else(|| Refusal::not_found(kind::LEGAL_ENTITY))?)
+    }
+
+    /// All legal entities.
+    ListLegalEntities("legal_entity.list") { slice: Slice } -> Vec<LegalEntity> |read, tx| {
+        legal_entity_list(tx, &read.slice).await
     }
 }
 

@@ -9,9 +9,9 @@ use prost::Message;
 use tonic::Request;
 
 use super::partner::partner_or_own;
-use super::{Answer, Keys, Rpc, etag, given, open, parse, reason, render, request_id};
+use super::{Answer, Keys, Rpc, etag, given, open, parse_terms, reason, render, request_id};
 use crate::model::listing::{Action, Listing as Known, ListingState};
-use crate::ops::listing::{ChangeListing, CheckListing, ProposeListing};
+use crate::ops::listing::{ChangeListing, CheckListing, Draft, ProposeListing};
 use crate::ops::read;
 use crate::store::listing::ListingFilter;
 
@@ -71,20 +71,10 @@ impl ListingService for Rpc {
         let (caller, asked) = open(request)?;
         let mut v = Violations::new();
         let request_id = request_id(&mut v, &asked.request_id);
-        let partner_id = partner_or_own(&mut v, &caller, &asked.partner_id);
-        if partner_id.is_none() && asked.partner_id.is_empty() {
-            v.add("partner_id", "must not be empty.");
-        }
-        let variant_id = v.id::<VariantId>("variant_id", &asked.variant_id);
-        let sent = v.required("terms", &asked.terms);
-        let terms = sent.and_then(|terms| parse::terms(&mut v.nested("terms"), terms));
+        let ids = (asked.partner_id.as_str(), asked.variant_id.as_str());
+        let draft = draft(&mut v, &caller, ids, &asked.terms);
         v.finish()?;
-        parse::offered_terms(given(sent)?)?;
-        let operation = ProposeListing {
-            partner_id: given(partner_id)?,
-            variant_id: given(variant_id)?,
-            terms: given(terms)?,
-        };
+        let operation = ProposeListing(given(draft)?);
         if asked.validate_only {
             let listing = self.read(&caller, CheckListing(operation)).await?;
             return Ok(ProposeListingResponse {
@@ -109,14 +99,7 @@ impl ListingService for Rpc {
     ) -> Answer<DecideListingResponse> {
         let (caller, asked) = open(request)?;
         let mut v = Violations::new();
-        let action = match v.enumeration::<Decision>("decision", asked.decision) {
-            Decision::Reject => Action::Reject {
-                reason: reason(&mut v, &asked.reason),
-            },
-            Decision::Approve | Decision::Unspecified => Action::Approve {
-                reason: v.text("reason", &asked.reason, 0..=500),
-            },
-        };
+        let action = decision(&mut v, asked.decision, &asked.reason);
         let method = "vitrine.catalog.v1.ListingService/DecideListing";
         let answer = |listing| DecideListingResponse { listing };
         self.change(
@@ -147,7 +130,11 @@ impl ListingService for Rpc {
     ) -> Answer<ChangeListingTermsResponse> {
         let (caller, asked) = open(request)?;
         let mut v = Violations::new();
-        let action = Action::ChangeTerms(parse::terms_change(&mut v, &asked));
+        let action = Action::ChangeTerms(parse_terms::terms_change(
+            &mut v,
+            &asked,
+            self.config.commission_notice(),
+        ));
         let method = "vitrine.catalog.v1.ListingService/ChangeListingTerms";
         let answer = |listing| ChangeListingTermsResponse { listing };
         self.change(
@@ -245,23 +232,56 @@ impl ListingService for Rpc {
 
     async fn batch_propose_listings(
         &self,
-        _: Request<BatchProposeListingsRequest>,
+        request: Request<BatchProposeListingsRequest>,
     ) -> Answer<BatchProposeListingsResponse> {
-        Err(crate::model::not_offered("request", "this method").into())
+        self.propose_batch(request).await
     }
 
     async fn batch_decide_listings(
         &self,
-        _: Request<BatchDecideListingsRequest>,
+        request: Request<BatchDecideListingsRequest>,
     ) -> Answer<BatchDecideListingsResponse> {
-        Err(crate::model::not_offered("request", "this method").into())
+        self.decide_batch(request).await
     }
 
     async fn list_terms_versions(
         &self,
-        _: Request<ListTermsVersionsRequest>,
+        request: Request<ListTermsVersionsRequest>,
     ) -> Answer<ListTermsVersionsResponse> {
-        Err(crate::model::not_offered("request", "this method").into())
+        self.terms_versions(request).await
+    }
+}
+
+/// A listing that somebody wants to propose; `ids` are the partner's and the variant's.
+pub(super) fn draft(
+    v: &mut Violations,
+    caller: &Caller,
+    (partner_id, variant_id): (&str, &str),
+    terms: &Option<ListingTerms>,
+) -> Option<Draft> {
+    let own = partner_or_own(v, caller, partner_id);
+    if own.is_none() && partner_id.is_empty() {
+        v.add("partner_id", "must not be empty.");
+    }
+    let variant_id = v.id::<VariantId>("variant_id", variant_id);
+    let sent = v.required("terms", terms);
+    let terms = sent.and_then(|terms| parse_terms::terms(&mut v.nested("terms"), terms));
+    Some(Draft {
+        partner_id: own?,
+        variant_id: variant_id?,
+        terms: terms?,
+    })
+}
+
+/// What somebody decides.
+pub(super) fn decision(v: &mut Violations, decision: i32, why: &str) -> Action {
+    match v.enumeration::<Decision>("decision", decision) {
+        Decision::Reject => Action::Reject {
+            reason: reason(v, why),
+        },
+        Decision::Approve | Decision::Unspecified => Action::Approve {
+            reason: v.text("reason", why, 0..=500),
+        },
     }
 }
 

@@ -1,17 +1,20 @@
 //! The contract's methods: parse, run the operation, render.
 
 mod assortment;
+mod batch;
 mod brand;
 mod feed;
 mod import;
 mod legal_entity;
 mod listing;
 mod parse;
+mod parse_terms;
 mod partner;
 mod product;
 mod regulation;
 
 pub(crate) mod render;
+pub(crate) mod render_rules;
 
 use std::sync::Arc;
 
@@ -123,18 +126,25 @@ impl Rpc {
         items: Vec<M>,
         id: impl Fn(&M) -> &str,
     ) -> (Vec<M>, String) {
-        let (mut items, mut next) = page.cut(items, |item| vec![id(item).to_owned()]);
+        let (items, mut next) = page.cut(items, |item| vec![id(item).to_owned()]);
+        let (items, is_shorter) = self.fit(items);
+        if is_shorter && let Some(last) = items.last() {
+            next = page.next_token(&[id(last)]);
+        }
+        (items, next)
+    }
+
+    /// Cuts items to what may travel at once, at least one of them; tells whether some were left out.
+    fn fit<M: Message>(&self, mut items: Vec<M>) -> (Vec<M>, bool) {
         let mut bytes = 0;
         let fitting = items.iter().take_while(|item| {
             bytes += item.encoded_len();
             bytes <= self.config.page_bytes_max
         });
         let count = fitting.count().max(1);
-        if count < items.len() {
-            items.truncate(count);
-            next = page.next_token(&[id(&items[count - 1])]);
-        }
-        (items, next)
+        let is_shorter = count < items.len();
+        items.truncate(count);
+        (items, is_shorter)
     }
 }
 

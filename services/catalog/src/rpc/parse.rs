@@ -1,21 +1,15 @@
 //! What callers send, as the model has it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use contracts::catalog::v1;
 use contracts::common::v1 as common;
-use contracts::money::Price;
 use kit::errors::Refusal;
 use kit::validate::Violations;
 
 use crate::model::country::is_country;
 use crate::model::product::{
     ProductChange, ProductDetails, Unit, UnitPolicy, VARIANTS_MAX, VariantDetails, VariantOption,
-};
-use crate::model::terms::{
-    BASIS_POINTS, PER_SHOPPER_MAX, PurchaseMode, REMORSE_MAX, SHIP_WITHIN_DEFAULT, SHIP_WITHIN_MAX,
-    Terms, TermsChange,
 };
 use crate::model::{gtin, not_offered};
 
@@ -27,13 +21,13 @@ const EXTERNAL_KEY_MAX: usize = 200;
 const IMAGES_MAX: usize = 20;
 const IMAGE_URI_MAX: usize = 2_000;
 const SKU_MAX: usize = 64;
+const REGULATED_CATEGORY_MAX: usize = 64;
 const OPTIONS_MAX: usize = 3;
 const OPTION_NAME_MAX: usize = 60;
 const OPTION_VALUE_MAX: usize = 120;
 const QUANTITY_STEP_MAX: i64 = 1_000_000;
 const WEIGHT_GRAMS_MAX: i64 = 1_000_000_000;
 const TERRITORIES_MAX: usize = 250;
-const LEGAL_ENTITY_MAX: usize = 200;
 
 /// A new product with its variants.
 pub(super) fn product(
@@ -47,6 +41,7 @@ pub(super) fn product(
         category: v.text("category", &product.category, 0..=CATEGORY_MAX),
         image_uris: image_uris(v, &product.image_uris),
         external_key: v.text("external_key", &product.external_key, 0..=EXTERNAL_KEY_MAX),
+        regulated_category: regulated_category(v, &product.regulated_category, true),
     };
     let mut variants = Vec::new();
     if v.items("variants", &product.variants, 1..=VARIANTS_MAX) {
@@ -59,12 +54,6 @@ pub(super) fn product(
 
 /// Refuses what a product may say one day. Asked after everything else is right.
 pub(super) fn offered_product(product: &v1::Product) -> Result<(), Refusal> {
-    if !product.regulated_category.is_empty() {
-        return Err(not_offered(
-            "product.regulated_category",
-            "a regulated category",
-        ));
-    }
     let mut variants = product.variants.iter().enumerate();
     variants.try_for_each(|(place, variant)| {
         offered_variant(&format!("product.variants[{place}].unit_policy"), variant)
@@ -79,6 +68,19 @@ pub(super) fn offered_variant(field: &str, variant: &v1::Variant) -> Result<(), 
             Err(not_offered(field, "a policy other than NONE"))
         }
     }
+}
+
+/// The code of a regulated category.
+pub(super) fn regulated_category(v: &mut Violations, code: &str, may_be_empty: bool) -> String {
+    let is_plain = |letter: u8| matches!(letter, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    let is_long_enough = may_be_empty || !code.is_empty();
+    if !is_long_enough || code.len() > REGULATED_CATEGORY_MAX || !code.bytes().all(is_plain) {
+        v.add(
+            "regulated_category",
+            "must have 1 to 64 of a-z, 0-9, - and _, such as alcohol.",
+        );
+    }
+    code.to_owned()
 }
 
 fn image_uris(v: &mut Violations, uris: &[String]) -> Vec<String> {
@@ -133,6 +135,10 @@ pub(super) fn product_change(
                     Some(inside.text("category", &product.category, 0..=CATEGORY_MAX));
             }
             "image_uris" => change.image_uris = Some(image_uris(&mut inside, &product.image_uris)),
+            "regulated_category" => {
+                let code = regulated_category(&mut inside, &product.regulated_category, true);
+                change.regulated_category = Some(code);
+            }
             _ => unknown = true,
         }
     }
@@ -140,7 +146,7 @@ pub(super) fn product_change(
     if unknown {
         v.add(
             "update_mask",
-            "may name title, description, brand, category and image_uris only.",
+            "may name title, description, brand, category, image_uris and regulated_category only.",
         );
     }
     change
@@ -196,141 +202,19 @@ fn options(v: &mut Violations, options: &[v1::VariantOption]) -> Vec<VariantOpti
     checked
 }
 
-/// The terms of a proposal; none when a field is wrong.
-pub(super) fn terms(v: &mut Violations, terms: &v1::ListingTerms) -> Option<Terms> {
-    let price = price(v, &terms.price);
-    let purchase_mode =
-        match v.opt_enumeration::<common::PurchaseMode>("purchase_mode", terms.purchase_mode) {
-            Some(common::PurchaseMode::Redirect) => PurchaseMode::Redirect,
-            _ => PurchaseMode::InApp,
-        };
-    v.opt_enumeration::<v1::Exclusivity>("exclusivity", terms.exclusivity);
-    let remorse_period = duration(
-        v,
-        "remorse_period",
-        terms.remorse_period.as_ref(),
-        REMORSE_MAX,
-    );
-    let ship_within = duration(
-        v,
-        "ship_within",
-        terms.ship_within.as_ref(),
-        SHIP_WITHIN_MAX,
-    );
-    if ship_within.is_some_and(|time| time.is_zero()) {
-        v.add(
-            "ship_within",
-            "must be more than nothing; leave it out for 3 days.",
-        );
-    }
-    Some(Terms {
-        retailer_discount_basis_points: basis_points(
-            v,
-            "retailer_discount_basis_points",
-            terms.retailer_discount_basis_points,
-        ),
-        shipping: shipping(v, terms.shipping.as_ref(), price.as_ref()),
-        tax_basis_points: basis_points(v, "tax_basis_points", terms.tax_basis_points),
-        tax_included: terms.tax_included,
-        sale_window: v.window("sale_window", &terms.sale_window),
-        per_shopper_limit: per_shopper_limit(v, terms.per_shopper_limit),
-        territories: territories(v, &terms.territories),
-        commission_basis_points: basis_points(
-            v,
-            "commission_basis_points",
-            terms.commission_basis_points,
-        ),
-        legal_entity: v.text("legal_entity", &terms.legal_entity, 0..=LEGAL_ENTITY_MAX),
-        purchase_mode,
-        remorse_period: remorse_period.unwrap_or_default(),
-        ship_within: ship_within.unwrap_or(SHIP_WITHIN_DEFAULT),
-        ship_not_before: v.opt_time("ship_not_before", &terms.ship_not_before),
-        price: price?,
-    })
-}
-
-/// Refuses what terms may say one day. Asked after everything else is right.
-pub(super) fn offered_terms(terms: &v1::ListingTerms) -> Result<(), Refusal> {
-    if terms.exclusivity() == v1::Exclusivity::ThisPartner {
-        return Err(not_offered("terms.exclusivity", "exclusivity"));
-    }
-    if !terms.dated_purchase_modes.is_empty() {
-        return Err(not_offered(
-            "terms.dated_purchase_modes",
-            "a dated change of the purchase mode",
-        ));
-    }
-    Ok(())
-}
-
-/// New terms; what is absent stays.
-pub(super) fn terms_change(
+/// Territories, `least` to 250 of them.
+pub(super) fn territories(
     v: &mut Violations,
-    asked: &v1::ChangeListingTermsRequest,
-) -> TermsChange {
-    let change = TermsChange {
-        price: asked.price.as_ref().and_then(|_| price(v, &asked.price)),
-        retailer_discount_basis_points: asked
-            .retailer_discount_basis_points
-            .map(|points| basis_points(v, "retailer_discount_basis_points", points)),
-        shipping: asked
-            .shipping
-            .as_ref()
-            .and_then(|_| v.money("shipping", &asked.shipping)),
-        sale_window: asked
-            .sale_window
-            .as_ref()
-            .map(|_| v.window("sale_window", &asked.sale_window)),
-        per_shopper_limit: asked
-            .per_shopper_limit
-            .map(|limit| per_shopper_limit(v, limit)),
-    };
-    if v.is_empty() && change == TermsChange::default() {
-        v.add(
-            "price",
-            "or another of the terms must be set; there is nothing to change.",
-        );
-    }
-    change
-}
-
-fn price(v: &mut Violations, sent: &Option<common::Price>) -> Option<Price> {
-    let price = v.price("price", sent)?;
-    if price.amount().minor_units == 0 {
-        v.add("price.amount.minor_units", "must be more than 0.");
-    }
-    Some(price)
-}
-
-fn shipping(v: &mut Violations, sent: Option<&common::Money>, price: Option<&Price>) -> i64 {
-    let Some(money) = sent.and_then(|sent| v.money("shipping", &Some(sent.clone()))) else {
-        return 0;
-    };
-    let currency = price.map(|price| price.amount().currency);
-    if currency.is_some_and(|currency| currency != money.currency) {
-        v.add(
-            "shipping.currency_code",
-            "must be the currency of the price.",
-        );
-    }
-    money.minor_units
-}
-
-fn basis_points(v: &mut Violations, field: &str, points: i32) -> i64 {
-    v.range(field, points, 0..=BASIS_POINTS)
-}
-
-fn per_shopper_limit(v: &mut Violations, limit: i64) -> i64 {
-    v.range("per_shopper_limit", limit, 0..=PER_SHOPPER_MAX)
-}
-
-fn territories(v: &mut Violations, codes: &[String]) -> Vec<String> {
-    if !v.items("territories", codes, 0..=TERRITORIES_MAX) {
+    field: &str,
+    codes: &[String],
+    least: usize,
+) -> Vec<String> {
+    if !v.items(field, codes, least..=TERRITORIES_MAX) {
         return Vec::new();
     }
     let mut known = BTreeSet::new();
     for (place, code) in codes.iter().enumerate() {
-        let field = format!("territories[{place}]");
+        let field = format!("{field}[{place}]");
         if !is_country(code) {
             v.add(
                 &field,
@@ -343,27 +227,13 @@ fn territories(v: &mut Violations, codes: &[String]) -> Vec<String> {
     codes.to_vec()
 }
 
-/// A length of time, cut to microseconds as the tables have it; none when it is absent or wrong.
-fn duration(
-    v: &mut Violations,
-    field: &str,
-    sent: Option<&prost_types::Duration>,
-    max: Duration,
-) -> Option<Duration> {
-    let sent = sent?;
-    let seconds = u64::try_from(sent.seconds).ok();
-    let nanos = u32::try_from(sent.nanos)
-        .ok()
-        .filter(|nanos| *nanos < 1_000_000_000);
-    let time = seconds
-        .zip(nanos)
-        .map(|(seconds, nanos)| Duration::new(seconds, nanos - nanos % 1_000));
-    match time.filter(|time| *time <= max) {
-        Some(time) => Some(time),
-        None => {
-            let days = max.as_secs() / (24 * 60 * 60);
-            v.add(field, format!("must be 0 to {days} days."));
-            None
-        }
+/// The code of one territory.
+pub(super) fn territory(v: &mut Violations, field: &str, code: &str) -> String {
+    if !is_country(code) {
+        v.add(
+            field,
+            "must be an ISO 3166-1 alpha-2 code in capitals, such as DE.",
+        );
     }
+    code.to_owned()
 }

@@ -279,14 +279,18 @@ pub(super) fn partner_or_own(v: &mut Violations, caller: &Caller, text: &str) ->
     v.opt_id("partner_id", text).or(caller.partner_id)
 }
 
-fn profile(v: &mut Violations, partner: &v1::Partner) -> PartnerProfile {
-    let code = &partner.partner_code;
+/// A short code that people choose.
+pub(super) fn code(v: &mut Violations, field: &str, code: &str) -> String {
     let is_plain = |letter: u8| matches!(letter, b'a'..=b'z' | b'0'..=b'9' | b'-');
     if !(2..=32).contains(&code.len()) || !code.bytes().all(is_plain) {
-        v.add("partner_code", "must have 2 to 32 of a-z, 0-9 and -.");
+        v.add(field, "must have 2 to 32 of a-z, 0-9 and -.");
     }
+    code.to_owned()
+}
+
+fn profile(v: &mut Violations, partner: &v1::Partner) -> PartnerProfile {
     PartnerProfile {
-        partner_code: code.clone(),
+        partner_code: code(v, "partner_code", &partner.partner_code),
         display_name: v.text("display_name", &partner.display_name, 1..=NAME_MAX),
         legal_entity: v.text("legal_entity", &partner.legal_entity, 1..=LEGAL_ENTITY_MAX),
     }

@@ -68,7 +68,7 @@ impl ProductService for Rpc {
             product_id: given(product_id)?,
             change,
             etag,
-            retitle_limit: self.config.retitle_limit(),
+            refresh_limit: self.config.refresh_limit(),
         };
         let keys = Keys {
             method: "vitrine.catalog.v1.ProductService/UpdateProduct",

@@ -6,31 +6,36 @@ use contracts::catalog::v1;
 use contracts::common::v1 as common;
 use contracts::money::Money;
 use kit::clock::Micros;
-use kit::validate::Window;
 
+use super::render_rules::window;
 use crate::model::listing::{Listing, ListingState, Party};
 use crate::model::outlet::{Outlet, Surface};
 use crate::model::partner::{Partner, PartnerState};
 use crate::model::payment_key::{PaymentKey, PaymentKeyState};
-use crate::model::product::{Product, ProductState, Unit, UnitPolicy, Variant, VariantDetails};
-use crate::model::terms::{PurchaseMode, Terms};
+use crate::model::product::{
+    Product, ProductFace, ProductState, Unit, UnitPolicy, Variant, VariantDetails,
+};
+use crate::model::terms::{Exclusivity, PurchaseMode};
 
 /// Messages hold times as options; these are always there.
 fn time(time: Micros) -> Option<prost_types::Timestamp> {
     Some(time.to_proto())
 }
 
-pub(crate) fn partner(partner: &Partner) -> v1::Partner {
-    let state = match partner.state {
+pub(crate) fn partner_state(state: PartnerState) -> v1::PartnerState {
+    match state {
         PartnerState::Active => v1::PartnerState::Active,
         PartnerState::Suspended => v1::PartnerState::Suspended,
-    };
+    }
+}
+
+pub(crate) fn partner(partner: &Partner) -> v1::Partner {
     v1::Partner {
         partner_id: partner.partner_id.to_string(),
         partner_code: partner.profile.partner_code.clone(),
         display_name: partner.profile.display_name.clone(),
         legal_entity: partner.profile.legal_entity.clone(),
-        state: state.into(),
+        state: partner_state(partner.state).into(),
         suspend_reason: partner.suspend_reason.clone(),
         create_time: time(partner.create_time),
         update_time: time(partner.update_time),
@@ -74,6 +79,7 @@ pub(crate) fn product(product: &Product) -> v1::Product {
     let state = match product.state {
         ProductState::Active => v1::ProductState::Active,
         ProductState::Archived => v1::ProductState::Archived,
+        ProductState::Draft => v1::ProductState::Draft,
     };
     v1::Product {
         product_id: product.product_id.to_string(),
@@ -81,7 +87,7 @@ pub(crate) fn product(product: &Product) -> v1::Product {
         description: details.description.clone(),
         brand: details.brand.clone(),
         category: details.category.clone(),
-        regulated_category: String::new(),
+        regulated_category: details.regulated_category.clone(),
         image_uris: details.image_uris.clone(),
         variants: product.variants.iter().map(variant).collect(),
         state: state.into(),
@@ -164,7 +170,7 @@ pub(crate) fn listing(listing: &Listing) -> v1::Listing {
         partner_id: listing.partner_id.to_string(),
         variant_id: listing.variant.variant_id.to_string(),
         product_id: listing.variant.product_id.to_string(),
-        terms: Some(terms(&listing.terms)),
+        terms: Some(terms(listing)),
         terms_version: listing.terms_version,
         state: state.into(),
         proposed_by: proposed_by.into(),
@@ -175,7 +181,11 @@ pub(crate) fn listing(listing: &Listing) -> v1::Listing {
         create_time: time(listing.create_time),
         update_time: time(listing.update_time),
         etag: listing.version.etag(),
-        ..v1::Listing::default()
+        product: (!listing.state.is_over()).then(|| face(&listing.shown.product)),
+        effective_purchase_mode: mode(listing.purchase_mode()).into(),
+        in_assortment: listing.is_in_assortment(),
+        retailer_exclusive: listing.shown.retailer_exclusive,
+        minimum_age_years: i32::try_from(listing.shown.minimum_age_years).unwrap_or(0),
     }
 }
 
@@ -190,14 +200,47 @@ pub(crate) fn checked_listing(checked: &Listing) -> v1::Listing {
     }
 }
 
-fn terms(terms: &Terms) -> v1::ListingTerms {
-    let (purchase_mode, collected_by) = match terms.purchase_mode {
-        PurchaseMode::InApp => (common::PurchaseMode::InApp, common::CollectedBy::Partner),
-        PurchaseMode::Redirect => (
-            common::PurchaseMode::Redirect,
-            common::CollectedBy::Retailer,
-        ),
+fn face(product: &ProductFace) -> v1::ListedProduct {
+    v1::ListedProduct {
+        title: product.title.clone(),
+        brand: product.brand.clone(),
+        category: product.category.clone(),
+        image_uris: product.image_uris.clone(),
+        regulated_category: product.regulated_category.clone(),
+        summary: product.summary.clone(),
+    }
+}
+
+/// A listing in the answer of a batch: without what its caller sent or can look up once.
+pub(crate) fn batch_listing(listing: v1::Listing) -> v1::Listing {
+    v1::Listing {
+        product: None,
+        variant: None,
+        decision_reason: String::new(),
+        ..listing
+    }
+}
+
+fn mode(mode: PurchaseMode) -> common::PurchaseMode {
+    match mode {
+        PurchaseMode::InApp => common::PurchaseMode::InApp,
+        PurchaseMode::Redirect => common::PurchaseMode::Redirect,
+    }
+}
+
+/// The terms of a listing, with what follows from the time at which it was looked at.
+pub(crate) fn terms(listing: &Listing) -> v1::ListingTerms {
+    let terms = &listing.terms;
+    let collected_by = match listing.purchase_mode() {
+        PurchaseMode::InApp => common::CollectedBy::Partner,
+        PurchaseMode::Redirect => common::CollectedBy::Retailer,
     };
+    let exclusivity = match terms.exclusivity {
+        Exclusivity::None => v1::Exclusivity::None,
+        Exclusivity::ThisPartner => v1::Exclusivity::ThisPartner,
+    };
+    let dated = terms.purchase_modes.dated.iter();
+    let next = terms.next_commission;
     let shipping = Money::new(terms.price.amount().currency, terms.shipping);
     v1::ListingTerms {
         price: Some(terms.price.to_proto()),
@@ -208,30 +251,31 @@ fn terms(terms: &Terms) -> v1::ListingTerms {
         sale_window: window(terms.sale_window),
         per_shopper_limit: terms.per_shopper_limit,
         territories: terms.territories.clone(),
-        exclusivity: v1::Exclusivity::None.into(),
+        exclusivity: exclusivity.into(),
         commission_basis_points: basis_points(terms.commission_basis_points),
         legal_entity: terms.legal_entity.clone(),
-        purchase_mode: purchase_mode.into(),
+        purchase_mode: mode(terms.purchase_modes.first).into(),
         collected_by: collected_by.into(),
-        dated_purchase_modes: Vec::new(),
+        dated_purchase_modes: dated
+            .map(|dated| v1::DatedPurchaseMode {
+                start_time: time(dated.start),
+                purchase_mode: mode(dated.mode).into(),
+            })
+            .collect(),
         remorse_period: Some(duration(terms.remorse_period)),
         ship_within: Some(duration(terms.ship_within)),
         ship_not_before: terms.ship_not_before.map(Micros::to_proto),
-        ..v1::ListingTerms::default()
+        legal_entity_id: terms
+            .legal_entity_id
+            .map_or_else(String::new, |id| id.to_string()),
+        next_commission_basis_points: next.map(|next| basis_points(next.basis_points)),
+        commission_effective_time: next.and_then(|next| time(next.effective_time)),
     }
 }
 
 /// At most 10,000 by every check on the way in.
 fn basis_points(basis_points: i64) -> i32 {
     i32::try_from(basis_points).unwrap_or(i32::MAX)
-}
-
-fn window(window: Window) -> Option<common::Window> {
-    let is_open = window.start.is_none() && window.end.is_none();
-    (!is_open).then(|| common::Window {
-        start_time: window.start.map(Micros::to_proto),
-        end_time: window.end.map(Micros::to_proto),
-    })
 }
 
 /// At most 180 days by every check on the way in.

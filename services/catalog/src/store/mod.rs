@@ -1,14 +1,20 @@
 //! The catalogue's tables: statements as functions on a transaction, noun first.
 //!
-//! Locks are taken in the order partner, product, listing, so that no two units wait for each other
+//! Locks are taken in the order rulebook, partner, product, variant, listing, so that no two units wait for each other
 //! crosswise.
 
+pub(crate) mod brand;
+pub(crate) mod legal_entity;
 pub(crate) mod listing;
+mod listing_row;
+pub(crate) mod listing_write;
 pub(crate) mod outlet;
 pub(crate) mod partner;
 pub(crate) mod payment_key;
 pub(crate) mod product;
-pub(crate) mod retitle;
+pub(crate) mod refresh;
+pub(crate) mod regulation;
+pub(crate) mod rulebook;
 
 use ::store::Migrations;
 use contracts::id::{Id, Kind};
@@ -46,6 +52,26 @@ macro_rules! locked {
 }
 
 pub(crate) use locked;
+
+/// The same for a statement that reads many rows by their keys.
+macro_rules! locked_bulk {
+    ($tx:expr, $lock:literal, all $row:ty, postgres: $pg:expr, sqlite: $lite:expr, columns: [$($column:expr),+ $(,)?]) => {
+        if $tx.is_write() {
+            ::store::bulk!(
+                $tx, all $row, postgres: concat!($pg, " ", $lock), sqlite: $lite, columns: [$($column),+]
+            )
+        } else {
+            ::store::bulk!($tx, all $row, postgres: $pg, sqlite: $lite, columns: [$($column),+])
+        }
+    };
+}
+
+pub(crate) use locked_bulk;
+
+/// The codes or ids that a column holds with a space between.
+pub(crate) fn codes(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
 
 /// The id that a column holds.
 pub(crate) fn id<K: Kind>(text: &str) -> Result<Id<K>, Fault> {

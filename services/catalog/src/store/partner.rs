@@ -5,7 +5,7 @@ use kit::clock::Micros;
 use kit::errors::Fault;
 use store::{Tx, sql};
 
-use super::{Slice, id, locked, met, word};
+use super::{Slice, id, locked, locked_bulk, met, word};
 use crate::model::partner::{Partner, PartnerProfile, PartnerState};
 use crate::model::version::Version;
 
@@ -125,6 +125,26 @@ pub(crate) async fn partner_state(
     )?;
     row.map(|(state,)| word(PartnerState::named, "partner.state", &state))
         .transpose()
+}
+
+/// Whether some of them may sell; it stays so until the commit.
+pub(crate) async fn partner_states(
+    tx: &mut Tx,
+    partner_ids: &[PartnerId],
+) -> Result<Vec<(PartnerId, PartnerState)>, Fault> {
+    let rows: Vec<(String, String)> = locked_bulk!(
+        tx,
+        "FOR SHARE",
+        all(String, String),
+        postgres: "SELECT partner_id, state FROM partner WHERE partner_id = ANY($1::TEXT[]) ORDER BY partner_id",
+        sqlite: "SELECT partner_id, state FROM partner WHERE partner_id IN (SELECT value->>0 FROM json_each($1))",
+        columns: [partner_ids]
+    )?;
+    let states = rows.into_iter().map(|(partner_id, state)| {
+        let state = word(PartnerState::named, "partner.state", &state)?;
+        Ok((id(&partner_id)?, state))
+    });
+    states.collect()
 }
 
 /// All of them, by creation.

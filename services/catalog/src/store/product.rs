@@ -7,9 +7,10 @@ use kit::clock::Micros;
 use kit::errors::Fault;
 use store::{Tx, bulk, sql};
 
-use super::{Slice, id, locked, met, word};
+use super::{Slice, id, locked, locked_bulk, met, word};
+use crate::model::brand::brand_key;
 use crate::model::product::{
-    Product, ProductDetails, ProductState, Unit, UnitPolicy, Variant, VariantDetails,
+    Product, ProductDetails, ProductFace, ProductState, Unit, UnitPolicy, Variant, VariantDetails,
 };
 use crate::model::version::Version;
 
@@ -22,6 +23,7 @@ struct Row {
     category: String,
     image_uris: String,
     external_key: String,
+    regulated_category: String,
     state: String,
     version: i64,
     create_time: i64,
@@ -39,6 +41,7 @@ impl Row {
                 category: self.category,
                 image_uris: serde_json::from_str(&self.image_uris).map_err(Fault::internal)?,
                 external_key: self.external_key,
+                regulated_category: self.regulated_category,
             },
             variants,
             state: word(ProductState::named, "product.state", &self.state)?,
@@ -84,8 +87,8 @@ impl VariantRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT product_id, title, description, brand, category, image_uris, external_key, state, version, \
-             create_time, update_time FROM product ",
+            "SELECT product_id, title, description, brand, category, image_uris, external_key, \
+             regulated_category, state, version, create_time, update_time FROM product ",
             $rest
         )
     };
@@ -112,7 +115,8 @@ pub(crate) async fn product_insert(tx: &mut Tx, product: &Product) -> Result<boo
         tx,
         execute,
         "INSERT INTO product (product_id, title, description, brand, category, image_uris, external_key, state, \
-         version, create_time, update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         version, create_time, update_time, regulated_category, brand_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (external_key) WHERE external_key <> '' DO NOTHING",
         product.product_id,
         &details.title,
@@ -124,7 +128,9 @@ pub(crate) async fn product_insert(tx: &mut Tx, product: &Product) -> Result<boo
         product.state.word(),
         product.version.0,
         product.create_time,
-        product.update_time
+        product.update_time,
+        &details.regulated_category,
+        brand_key(&details.brand)
     )?;
     Ok(rows == 1)
 }
@@ -140,7 +146,8 @@ pub(crate) async fn product_update(
         tx,
         execute,
         "UPDATE product SET title = $1, description = $2, brand = $3, category = $4, image_uris = $5, state = $6, \
-         version = $7, update_time = $8 WHERE product_id = $9 AND version = $10",
+         version = $7, update_time = $8, regulated_category = $9, brand_key = $10 \
+         WHERE product_id = $11 AND version = $12",
         &details.title,
         &details.description,
         &details.brand,
@@ -149,6 +156,8 @@ pub(crate) async fn product_update(
         product.state.word(),
         product.version.0,
         product.update_time,
+        &details.regulated_category,
+        brand_key(&details.brand),
         product.product_id,
         before.0
     )?;
@@ -261,20 +270,69 @@ async fn with_variants(tx: &mut Tx, row: Option<Row>) -> Result<Option<Product>,
     row.product(variants).map(Some)
 }
 
-/// Whether one of them can be listed, and its title; both stay so until the commit.
-pub(crate) async fn product_state(
+/// What a listing needs to know of its product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProductHead {
+    pub(crate) product_id: ProductId,
+    /// Whether it can be listed.
+    pub(crate) state: ProductState,
+    /// What listings show of it.
+    pub(crate) face: ProductFace,
+}
+
+#[derive(sqlx::FromRow)]
+struct HeadRow {
+    product_id: String,
+    state: String,
+    title: String,
+    brand: String,
+    category: String,
+    image_uris: String,
+    regulated_category: String,
+    summary: String,
+}
+
+impl HeadRow {
+    fn head(self) -> Result<ProductHead, Fault> {
+        Ok(ProductHead {
+            product_id: id(&self.product_id)?,
+            state: word(ProductState::named, "product.state", &self.state)?,
+            face: ProductFace {
+                title: self.title,
+                brand: self.brand,
+                category: self.category,
+                image_uris: serde_json::from_str(&self.image_uris).map_err(Fault::internal)?,
+                regulated_category: self.regulated_category,
+                summary: self.summary,
+            },
+        })
+    }
+}
+
+macro_rules! select_head {
+    ($rest:literal) => {
+        concat!(
+            "SELECT product_id, state, title, brand, category, image_uris, regulated_category, \
+             substr(description, 1, 1000) AS summary FROM product ",
+            $rest
+        )
+    };
+}
+
+/// The heads of some of them; they stay so until the commit.
+pub(crate) async fn product_heads(
     tx: &mut Tx,
-    product_id: &ProductId,
-) -> Result<Option<(ProductState, String)>, Fault> {
-    let row = locked!(
+    product_ids: &[ProductId],
+) -> Result<Vec<ProductHead>, Fault> {
+    let rows: Vec<HeadRow> = locked_bulk!(
         tx,
         "FOR SHARE",
-        optional(String, String),
-        "SELECT state, title FROM product WHERE product_id = $1",
-        product_id
+        all HeadRow,
+        postgres: select_head!("WHERE product_id = ANY($1::TEXT[]) ORDER BY product_id"),
+        sqlite: select_head!("WHERE product_id IN (SELECT value->>0 FROM json_each($1))"),
+        columns: [product_ids]
     )?;
-    row.map(|(state, title)| Ok((word(ProductState::named, "product.state", &state)?, title)))
-        .transpose()
+    rows.into_iter().map(HeadRow::head).collect()
 }
 
 /// Whether the partner has a listing of one of its variants.
@@ -326,6 +384,26 @@ pub(crate) async fn product_list(
         .collect()
 }
 
+/// Those with these external keys, to be changed when the unit writes.
+pub(super) async fn product_by_keys(tx: &mut Tx, keys: &[&str]) -> Result<Vec<Product>, Fault> {
+    let rows: Vec<Row> = locked_bulk!(
+        tx,
+        "FOR UPDATE",
+        all Row,
+        postgres: select!("WHERE external_key = ANY($1::TEXT[]) AND external_key <> '' ORDER BY product_id"),
+        sqlite: select!("WHERE external_key IN (SELECT value->>0 FROM json_each($1)) AND external_key <> ''"),
+        columns: [keys]
+    )?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.product_id.as_str()).collect();
+    let mut variants = variants_of(tx, ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let own = variants.remove(&row.product_id).unwrap_or_default();
+            row.product(own)
+        })
+        .collect()
+}
+
 async fn variants_of(
     tx: &mut Tx,
     product_ids: Vec<&str>,
@@ -345,11 +423,30 @@ async fn variants_of(
     Ok(found)
 }
 
-/// One variant. It never changes, so it may be read before its product is locked.
-pub(crate) async fn variant_by_id(
+/// Some variants. They never change, so they may be read before their products are locked.
+pub(crate) async fn variant_by_ids(
     tx: &mut Tx,
-    variant_id: &VariantId,
-) -> Result<Option<Variant>, Fault> {
-    let row = sql!(tx, optional VariantRow, select_variant!("WHERE variant_id = $1"), variant_id)?;
-    row.map(VariantRow::variant).transpose()
+    variant_ids: &[VariantId],
+) -> Result<Vec<Variant>, Fault> {
+    let rows: Vec<VariantRow> = bulk!(
+        tx,
+        all VariantRow,
+        postgres: select_variant!("WHERE variant_id = ANY($1::TEXT[])"),
+        sqlite: select_variant!("WHERE variant_id IN (SELECT value->>0 FROM json_each($1))"),
+        columns: [variant_ids]
+    )?;
+    rows.into_iter().map(VariantRow::variant).collect()
+}
+
+/// Keeps others from agreeing on listings of these variants until the commit.
+pub(crate) async fn variant_lock(tx: &mut Tx, variant_ids: &[VariantId]) -> Result<(), Fault> {
+    let _: Vec<(String,)> = locked_bulk!(
+        tx,
+        "FOR NO KEY UPDATE",
+        all(String,),
+        postgres: "SELECT variant_id FROM variant WHERE variant_id = ANY($1::TEXT[]) ORDER BY variant_id",
+        sqlite: "SELECT variant_id FROM variant WHERE variant_id IN (SELECT value->>0 FROM json_each($1))",
+        columns: [variant_ids]
+    )?;
+    Ok(())
 }

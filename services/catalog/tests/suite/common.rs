@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use catalog::{Config, Deps};
 use contracts::ErrorReason;
+use contracts::catalog::v1::assortment_service_client::AssortmentServiceClient;
+use contracts::catalog::v1::brand_service_client::BrandServiceClient;
 use contracts::catalog::v1::catalog_feed_service_client::CatalogFeedServiceClient;
+use contracts::catalog::v1::legal_entity_service_client::LegalEntityServiceClient;
 use contracts::catalog::v1::listing_service_client::ListingServiceClient;
 use contracts::catalog::v1::partner_service_client::PartnerServiceClient;
 use contracts::catalog::v1::product_service_client::ProductServiceClient;
+use contracts::catalog::v1::regulation_service_client::RegulationServiceClient;
 use contracts::catalog::v1::*;
 use contracts::common::v1::{Audience, Money, Price, RetailerRole, Unit};
 use contracts::id::PartnerId;
@@ -48,6 +52,10 @@ pub struct Hand {
     pub products: ProductServiceClient<Through>,
     pub listings: ListingServiceClient<Through>,
     pub feed: CatalogFeedServiceClient<Through>,
+    pub brands: BrandServiceClient<Through>,
+    pub regulation: RegulationServiceClient<Through>,
+    pub entities: LegalEntityServiceClient<Through>,
+    pub assortment: AssortmentServiceClient<Through>,
 }
 
 /// Makes a call as somebody: `call!(hand.listings.get_listing(request))`. Answers a Result.
@@ -216,6 +224,102 @@ impl Server {
         answer.listing.expect("the listing")
     }
 
+    /// A listing on these terms, proposed by the retailer.
+    pub async fn propose_on(
+        &self,
+        partner_id: &str,
+        variant_id: &str,
+        terms: ListingTerms,
+    ) -> Result<Listing, Status> {
+        let ops = self.ops();
+        let request = ProposeListingRequest {
+            terms: Some(terms),
+            ..proposal(partner_id, variant_id)
+        };
+        call!(ops.listings.propose_listing(request)).map(|answer| answer.listing.expect("it"))
+    }
+
+    /// The partner's yes to a proposal of the retailer.
+    pub async fn approve(&self, listing: &Listing) -> Result<Listing, Status> {
+        let partner = self.partner(&listing.partner_id);
+        let request = decision(&listing.listing_id, Decision::Approve);
+        call!(partner.listings.decide_listing(request)).map(|answer| answer.listing.expect("it"))
+    }
+
+    /// A listing on these terms, on sale.
+    pub async fn live_on(
+        &self,
+        partner_id: &str,
+        variant_id: &str,
+        terms: ListingTerms,
+    ) -> Listing {
+        let listing = self.propose_on(partner_id, variant_id, terms).await;
+        let listing = self.approve(&listing.expect("proposed")).await;
+        let listing = self.publish(&listing.expect("approved").listing_id).await;
+        listing.expect("published")
+    }
+
+    pub async fn listing(&self, listing_id: &str) -> Listing {
+        let ops = self.ops();
+        let get = GetListingRequest {
+            listing_id: listing_id.into(),
+        };
+        let answer = call!(ops.listings.get_listing(get)).expect("there");
+        answer.listing.expect("it")
+    }
+
+    pub async fn resume(&self, listing_id: &str) -> Result<Listing, Status> {
+        let ops = self.ops();
+        let request = ResumeListingRequest {
+            request_id: key(),
+            listing_id: listing_id.into(),
+            etag: String::new(),
+        };
+        call!(ops.listings.resume_listing(request)).map(|answer| answer.listing.expect("it"))
+    }
+
+    /// Waits until a listing is as wanted; background work has to run.
+    pub async fn until(&self, listing_id: &str, wanted: impl Fn(&Listing) -> bool) -> Listing {
+        let done = testkit::eventually_async(Duration::from_secs(60), async || {
+            wanted(&self.listing(listing_id).await)
+        });
+        let is_done = done.await;
+        let listing = self.listing(listing_id).await;
+        assert!(is_done, "it never came: {listing:?}");
+        listing
+    }
+
+    pub async fn change_terms(&self, change: ChangeListingTermsRequest) -> Result<Listing, Status> {
+        let ops = self.ops();
+        let request = ChangeListingTermsRequest {
+            request_id: key(),
+            ..change
+        };
+        call!(ops.listings.change_listing_terms(request)).map(|answer| answer.listing.expect("it"))
+    }
+
+    pub async fn set_brand(&self, agreement: BrandAgreement) -> Result<BrandAgreement, Status> {
+        let ops = self.ops();
+        let request = SetBrandAgreementRequest {
+            request_id: key(),
+            brand_agreement: Some(agreement),
+        };
+        call!(ops.brands.set_brand_agreement(request))
+            .map(|answer| answer.brand_agreement.expect("it"))
+    }
+
+    /// The feed's listings as this caller sees them, in order.
+    pub async fn told(&self, hand: &Hand, listing_id: &str) -> Vec<Listing> {
+        let all = self.feed_of(hand).await.into_iter();
+        let listings = all.filter_map(|entry| match entry.content {
+            Some(catalog_feed_entry::Content::Listing(listing)) => Some(listing),
+            _ => None,
+        });
+        listings
+            .filter(|listing| listing.listing_id == listing_id)
+            .collect()
+    }
+
     /// A listing on sale.
     pub async fn live(&self, partner_id: &str, variant_id: &str) -> Listing {
         let listing = self.approved(partner_id, variant_id).await;
@@ -258,7 +362,11 @@ fn hand(wire: &Wire, signer: &TokenSigner, claims: Claims) -> Hand {
         partners: PartnerServiceClient::with_interceptor(wire.clone(), bearer.clone()),
         products: ProductServiceClient::with_interceptor(wire.clone(), bearer.clone()),
         listings: ListingServiceClient::with_interceptor(wire.clone(), bearer.clone()),
-        feed: CatalogFeedServiceClient::with_interceptor(wire.clone(), bearer),
+        feed: CatalogFeedServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+        brands: BrandServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+        regulation: RegulationServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+        entities: LegalEntityServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+        assortment: AssortmentServiceClient::with_interceptor(wire.clone(), bearer),
     }
 }
 
@@ -352,6 +460,21 @@ pub fn decision(listing_id: &str, decision: Decision) -> DecideListingRequest {
         reason: "we talked".into(),
         etag: String::new(),
     }
+}
+
+/// A service whose background work looks every few milliseconds.
+pub fn quick() -> Config {
+    Config {
+        refresh_poll_ms: 5,
+        ..Config::default()
+    }
+}
+
+/// The rule that forbade a step.
+pub fn rule<R: std::fmt::Debug>(answer: Result<R, Status>) -> String {
+    let refusal = refusal(answer);
+    assert_eq!(refusal.reason, ErrorReason::NotAllowedHere, "{refusal}");
+    refusal.metadata["rule"].clone()
 }
 
 /// Why a call was refused.

@@ -115,21 +115,6 @@ on_both_engines! {
         assert!(s.feed_of(&s.partner(&partner_id)).await.len() == 1, "only the partner was published");
     }
 
-    async fn terms_not_offered_yet_are_said_and_not_ignored(t: TestDb) {
-        let s = Server::start(&t).await;
-        let ops = s.ops();
-        let partner_id = s.register_partner("north").await;
-        let product = s.create_product("TEA", 1).await;
-        for (field, terms) in [
-            ("terms.exclusivity", ListingTerms { exclusivity: Exclusivity::ThisPartner.into(), ..terms() }),
-            ("terms.dated_purchase_modes", ListingTerms { dated_purchase_modes: vec![DatedPurchaseMode::default()], ..terms() }),
-        ] {
-            let request = ProposeListingRequest { terms: Some(terms), ..proposal(&partner_id, &product.variants[0].variant_id) };
-            let refused = refusal(call!(ops.listings.propose_listing(request)));
-            assert_eq!((refused.reason, refused.metadata["field"].as_str()), (ErrorReason::NotOffered, field));
-        }
-    }
-
     async fn a_proposal_fits_what_it_is_about(t: TestDb) {
         let s = Server::start(&t).await;
         let ops = s.ops();

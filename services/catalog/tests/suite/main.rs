@@ -1,6 +1,11 @@
 //! The catalogue on both engines, through its calls: real clients, real layers, real tokens.
 
+mod assortment;
+mod batches;
+mod brands;
 mod common;
+mod dates;
+mod exclusivity;
 mod feed;
 mod keys;
 mod life;
@@ -9,6 +14,8 @@ mod lists;
 mod partners;
 mod products;
 mod races;
-mod retitle;
+mod refresh;
+mod regulated;
 mod schema;
+mod sellers;
 mod tenants;
