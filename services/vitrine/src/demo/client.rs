@@ -182,6 +182,7 @@ clients! {
     drops: order[2]::drop_service_client::DropServiceClient,
     order_feed: order[2]::order_feed_service_client::OrderFeedServiceClient,
     fulfillment: fulfillment[3]::fulfillment_service_client::FulfillmentServiceClient,
+    returns: fulfillment[3]::return_service_client::ReturnServiceClient,
     fulfillment_feed: fulfillment[3]::fulfillment_feed_service_client::FulfillmentFeedServiceClient,
 }
 

@@ -1,5 +1,5 @@
 //! The retailer's people, played: the host explains one item after the other, the warehouse ships what can be shipped,
-//! the carrier delivers it. Only for the sandbox's partner; whatever else the suite holds is left alone.
+//! the carrier delivers it, care says yes to every return and its goods arrive at once. Only for the sandbox's partner; whatever else the suite holds is left alone.
 
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ impl House {
         let caller = self.tokens.retailer("sandbox", &staff)?;
         self.deliver(&caller).await?;
         self.ship(&caller).await?;
+        self.receive(&caller).await?;
+        self.approve(&caller).await?;
         if round % EXPLAINED_ROUNDS == 0 {
             self.explain(&caller, round / EXPLAINED_ROUNDS).await?;
         }
@@ -117,6 +119,70 @@ impl House {
             ask!("a delivery", caller.fulfillment().record_tracking(request))?;
         }
         Ok(())
+    }
+
+    /// Approved returns arrive whole and as new, a round after they were approved.
+    async fn receive(&self, caller: &Caller) -> anyhow::Result<()> {
+        for goods in self.returns(caller, pb::ReturnState::Approved).await? {
+            let units = goods.lines.into_iter().filter(|l| l.approved_quantity > 0);
+            let request = pb::RecordReturnReceivedRequest {
+                request_id: format!("receive-{}", goods.return_id),
+                return_id: goods.return_id,
+                units: units
+                    .map(|line| pb::ReceivedUnits {
+                        order_line_id: line.order_line_id,
+                        quantity: line.approved_quantity,
+                        condition: pb::GoodsCondition::AsNew.into(),
+                        restock: true,
+                        unit_ids: Vec::new(),
+                    })
+                    .collect(),
+                etag: String::new(),
+            };
+            ask!(
+                "goods back",
+                caller.returns().record_return_received(request)
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn approve(&self, caller: &Caller) -> anyhow::Result<()> {
+        for goods in self.returns(caller, pb::ReturnState::Requested).await? {
+            let approval = pb::ReturnApproval {
+                instructions: Some(pb::ReturnInstructions {
+                    return_site_reference: "sandbox".into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            let request = pb::DecideReturnRequest {
+                request_id: format!("approve-{}", goods.return_id),
+                return_id: goods.return_id,
+                decision: Some(pb::decide_return_request::Decision::Approve(approval)),
+                etag: String::new(),
+            };
+            ask!(
+                "an approved return",
+                caller.returns().decide_return(request)
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn returns(
+        &self,
+        caller: &Caller,
+        state: pb::ReturnState,
+    ) -> anyhow::Result<Vec<pb::GoodsReturn>> {
+        let request = pb::ListReturnsRequest {
+            partner_id: self.partner_id.clone(),
+            state: state.into(),
+            page_size: PARCELS_MAX,
+            ..Default::default()
+        };
+        let page = ask!("the returns", caller.returns().list_returns(request))?;
+        Ok(page.goods_returns)
     }
 
     async fn explain(&self, caller: &Caller, turn: usize) -> anyhow::Result<()> {
