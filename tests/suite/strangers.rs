@@ -114,7 +114,58 @@ async fn owner(channel: &Channel, ops: &str) -> Owner {
     )
     .await;
     things.insert("shipment", parcels.shipments[0].shipment_id.clone());
+    things.insert("return", a_return(channel, ops, &partner_id).await);
     Owner { partner_id, things }
+}
+
+/// One unit of the partner's orders that can come back is asked for.
+async fn a_return(channel: &Channel, ops: &str, partner_id: &str) -> String {
+    let finished: fulfillment::ListFulfillmentsResponse = ask(
+        channel,
+        ops,
+        "/vitrine.fulfillment.v1.FulfillmentService/ListFulfillments",
+        fulfillment::ListFulfillmentsRequest {
+            partner_id: partner_id.into(),
+            state: fulfillment::FulfillmentState::Finished.into(),
+            ..Default::default()
+        },
+    )
+    .await;
+    for order_id in finished.fulfillments.into_iter().map(|done| done.order_id) {
+        let eligible: fulfillment::CheckReturnEligibilityResponse = ask(
+            channel,
+            ops,
+            "/vitrine.fulfillment.v1.ReturnService/CheckReturnEligibility",
+            fulfillment::CheckReturnEligibilityRequest {
+                order_id: order_id.clone(),
+            },
+        )
+        .await;
+        let Some(line) = (eligible.lines.into_iter()).find(|line| line.returnable_quantity > 0)
+        else {
+            continue;
+        };
+        let asked: fulfillment::RequestReturnResponse = ask(
+            channel,
+            ops,
+            "/vitrine.fulfillment.v1.ReturnService/RequestReturn",
+            fulfillment::RequestReturnRequest {
+                request_id: "stranger".into(),
+                order_id,
+                kind: fulfillment::ReturnKind::ReturnAndRefund.into(),
+                lines: vec![fulfillment::ReturnLineDraft {
+                    order_line_id: line.order_line_id,
+                    quantity: 1,
+                    reason: fulfillment::ReturnReason::Other.into(),
+                    unit_ids: Vec::new(),
+                }],
+                shopper_note: String::new(),
+            },
+        )
+        .await;
+        return asked.goods_return.expect("the return").return_id;
+    }
+    panic!("nothing that was delivered can come back");
 }
 
 /// An id of the same kind that nobody has.
@@ -130,14 +181,15 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
     Some(match method {
         "GetPartner" => json!({ "partnerId": id }),
         "ListPaymentKeys" | "ListOutlets" | "ListListings" | "ListOrders" | "ListRefunds"
-        | "ListFulfillments" | "ListShipments" | "ListConversions" => {
+        | "ListFulfillments" | "ListShipments" | "ListReturns" | "ListConversions"
+        | "ListAssortment" | "ListLicences" => {
             json!({ "partnerId": id })
         }
         "SummarizeSales" => {
             json!({ "partnerId": id, "startDate": "2026-11-01", "endDate": "2026-11-30" })
         }
         "CreateDeepLink" => json!({ "requestId": "r", "listingId": id, "shopperRef": "s" }),
-        "GetListing" => json!({ "listingId": id }),
+        "GetListing" | "ListTermsVersions" => json!({ "listingId": id }),
         "DecideListing" => {
             json!({ "requestId": "r", "listingId": id, "decision": "DECISION_APPROVE" })
         }
@@ -167,12 +219,27 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
         "GetAvailability" => json!({ "listingId": id }),
         "GetFulfillment" => json!({ "fulfillmentId": id }),
         "GetShipment" => json!({ "shipmentId": id }),
+        "CheckReturnEligibility" => json!({ "orderId": id }),
+        "RequestReturn" => {
+            json!({ "requestId": "r", "orderId": id, "kind": "RETURN_KIND_RETURN_AND_REFUND",
+            "lines": [{ "orderLineId": "line_01h455vb4pex5vsknk084sn02q", "quantity": "1", "reason": "RETURN_REASON_OTHER" }] })
+        }
+        "GetReturn" => json!({ "returnId": id }),
+        "CancelReturn" => json!({ "requestId": "r", "returnId": id }),
         _ => return None,
     })
 }
 
 /// Methods whose tenant fields are covered elsewhere, each with why.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 10] = [
+    (
+        "BatchProposeListings",
+        "it answers with verdicts; the catalogue tests them",
+    ),
+    (
+        "BatchDecideListings",
+        "it answers with verdicts; the catalogue tests them",
+    ),
     (
         "CreateViewerToken",
         "the room is the retailer's; the room service tests outlets",
@@ -327,12 +394,14 @@ pub async fn foreign_and_unknown_look_the_same(running: &Running) {
 fn takes(method: &str, word: &str) -> bool {
     let wanted = match method {
         "GetPartner" | "ListPaymentKeys" | "ListOutlets" | "ListListings" | "ListOrders"
-        | "ListRefunds" | "ListFulfillments" | "ListShipments" | "ProposeListing"
-        | "ListConversions" | "SummarizeSales" => "partner",
-        "GetListing" | "DecideListing" | "PauseListing" | "EndListing" | "QuoteOrder"
+        | "ListRefunds" | "ListFulfillments" | "ListShipments" | "ListReturns"
+        | "ProposeListing" | "ListConversions" | "SummarizeSales" | "ListAssortment"
+        | "ListLicences" => "partner",
+        "GetListing" | "ListTermsVersions" | "DecideListing" | "PauseListing" | "EndListing" | "QuoteOrder"
         | "PlaceOrder" | "GetAvailability" | "CreateDeepLink" => "listing",
         "GetFulfillment" => "fulfillment",
         "GetShipment" => "shipment",
+        "GetReturn" | "CancelReturn" => "return",
         _ => "order",
     };
     wanted == word
