@@ -3,7 +3,6 @@
 mod network;
 mod programs;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,7 +13,9 @@ use contracts::order::v1 as order;
 use kit::auth::{Claims, SigningKey};
 use kit::clock::{SharedClock, SystemClock};
 use kit::ids::SystemIds;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use prost::Message;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 use tokio_util::sync::CancellationToken;
 use vitrine::sandbox::{self, Partner, Sandbox};
 
@@ -62,8 +63,7 @@ impl Scene {
         self.folder.path().join("partner.json")
     }
 
-    /// What a program says, line by line; it has to end well. The network fails as often as told.
-    async fn run(&self, program: &Program, script: &str, failures: usize) -> Vec<String> {
+    fn start(&self, program: &Program, script: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = program
             .command(script, &self.file())
             .stdout(Stdio::piped())
@@ -71,7 +71,13 @@ impl Scene {
             .kill_on_drop(true)
             .spawn()
             .expect("the interpreter starts");
-        let mut said = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let said = BufReader::new(child.stdout.take().expect("piped")).lines();
+        (child, said)
+    }
+
+    /// What a program says, line by line; it has to end well. The network fails as often as told.
+    async fn run(&self, program: &Program, script: &str, failures: usize) -> Vec<String> {
+        let (child, mut said) = self.start(program, script);
         let mut lines = Vec::new();
         let mut failed = 0;
         let reading = async {
@@ -96,25 +102,62 @@ impl Scene {
         lines
     }
 
-    /// Every order of the partner, as the retailer sees them.
-    async fn orders(&self) -> Vec<order::Order> {
-        let token = self
-            .running
-            .token(Claims::retailer("test", &[RetailerRole::Ops]));
+    /// What a program says until it is killed, at the first line that has this text.
+    async fn run_until_killed(&self, program: &Program, at: &str) -> Vec<String> {
+        let (mut child, mut said) = self.start(program, "partner");
+        let mut lines = Vec::new();
+        let reading = async {
+            while let Some(line) = said.next_line().await.expect("text") {
+                lines.push(line);
+                if lines.last().is_some_and(|l| l.contains(at)) {
+                    return child.kill().await.expect("it can be killed");
+                }
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, reading).await;
+        let told = lines.join("\n");
+        assert!(
+            ended.is_ok() && told.contains(at),
+            "{at} was not said:\n{told}"
+        );
+        lines
+    }
+
+    async fn ask<Q: Message, A: Message + Default>(&self, method: &str, request: Q) -> A {
+        let staff = Claims::retailer("test", &[RetailerRole::Ops]);
         let channel = raw::connect(&self.running.addresses.order).await;
+        let path = format!("/vitrine.order.v1.OrderService/{method}");
+        shop::ask(&channel, &self.running.token(staff), &path, &request)
+            .await
+            .expect("an answer")
+    }
+
+    /// However often the partner's calls were made, each was done once, and nothing was left undone.
+    async fn assert_books(&self, sales: usize) {
+        let partner_id = self.partner.partner_id.clone();
         let request = order::ListOrdersRequest {
-            partner_id: self.partner.partner_id.clone(),
+            partner_id: partner_id.clone(),
             ..Default::default()
         };
-        let page: order::ListOrdersResponse = shop::ask(
-            &channel,
-            &token,
-            "/vitrine.order.v1.OrderService/ListOrders",
-            &request,
-        )
-        .await
-        .expect("the orders");
-        page.orders
+        let orders: order::ListOrdersResponse = self.ask("ListOrders", request).await;
+        let request = order::ListRefundsRequest {
+            partner_id,
+            ..Default::default()
+        };
+        let refunds: order::ListRefundsResponse = self.ask("ListRefunds", request).await;
+        assert_eq!((orders.orders.len(), refunds.refunds.len()), (sales, sales));
+        for order in &orders.orders {
+            assert_eq!(
+                (order.fulfillment_state(), order.payment_state()),
+                (
+                    order::FulfillmentState::Delivered,
+                    order::PaymentState::Refunded
+                ),
+                "{order:?}"
+            );
+        }
+        let executed = |r: &order::Refund| r.state() == order::RefundState::Executed;
+        assert!(refunds.refunds.iter().all(executed), "{refunds:?}");
     }
 
     async fn close(self) {
@@ -205,26 +248,38 @@ async fn sells(program: Option<Program>) {
     let wanted: Vec<u64> = (1..=seen.len() as u64).collect();
     assert_eq!(seen, wanted, "{told}\n{}", second.join("\n"));
 
-    // However often a call was made, it was done once.
-    let orders = scene.orders().await;
-    let states: BTreeMap<&str, (order::OrderState, order::FulfillmentState)> = orders
-        .iter()
-        .map(|o| {
-            (
-                o.partner_order_id.as_str(),
-                (o.state(), o.fulfillment_state()),
-            )
-        })
-        .collect();
-    assert_eq!(states.len(), 2, "{states:?}");
-    for (own_id, (state, goods)) in states {
-        assert_eq!(
-            goods,
-            order::FulfillmentState::Delivered,
-            "{own_id} is {state:?}"
-        );
-    }
+    scene.assert_books(2).await;
     scene.close().await;
+}
+
+/// A program that is killed when it hears of a refund, before or while it pays back, and is started again.
+async fn survives(program: Option<Program>) {
+    let Some(program) = program else { return };
+    let scene = Scene::open().await;
+    let killed = scene
+        .run_until_killed(&program, "REFUND_STATE_AUTHORISED")
+        .await;
+    let again = scene.run(&program, "partner", 0).await;
+    // The entry that it was killed at is told again, and nothing else.
+    let (before, after) = (positions(&killed), positions(&again));
+    let last = before.last().copied().unwrap_or_default();
+    assert_eq!(before, (1..=last).collect::<Vec<u64>>());
+    assert!(
+        after.first().is_some_and(|n| [last, last + 1].contains(n)),
+        "{again:?}"
+    );
+    scene.assert_books(2).await;
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_in_python_survives_a_kill() {
+    survives(programs::python()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_in_node_survives_a_kill() {
+    survives(programs::node()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

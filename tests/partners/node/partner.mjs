@@ -1,8 +1,9 @@
-// A partner platform: sells in a live room what a retailer offers it, from the list to the delivery.
+// A partner platform: sells in a live room what a retailer offers it, from the list to the refund.
 // Usage: node partner.mjs partner.json path/to/proto
 // @ts-check
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { payBack, sendBack } from './aftersale.mjs';
 import { Partner, Refused } from './client.mjs';
 
 const partner = new Partner(process.argv[2], process.argv[3]);
@@ -96,6 +97,7 @@ async function handle({ meta, content, orderChanged, payment, refund }) {
   /** @type {Record<string, string | undefined>} */
   const about = { orderChanged: orderChanged?.change, payment: payment?.outcome, refund: refund?.state };
   tell('feed', `${meta.partnerPosition.padStart(4)} ${meta.aggregateId} ${about[content] ?? content}`);
+  if (refund?.state === 'REFUND_STATE_AUTHORISED') await payBack(partner, refund);
 }
 
 async function main() {
@@ -111,6 +113,9 @@ async function main() {
   await Promise.race([watching, follow(says('ORDER_CHANGE_PAID'))]);
   // As if the program had ended here and begun again: it goes on from the cursor that it saved.
   await follow(says('ORDER_CHANGE_DELIVERED'));
+  const asked = await sendBack(partner, orderId);
+  tell('return', `${asked.returnId} ${asked.state}`);
+  await follow(({ refund }) => refund?.orderId === orderId && refund.state === 'REFUND_STATE_EXECUTED');
   tell('done', orderId);
 }
 

@@ -1,4 +1,4 @@
-"""A partner platform: sells in a live room what a retailer offers it, from the list to the delivery.
+"""A partner platform: sells in a live room what a retailer offers it, from the list to the refund.
 
 Usage: python partner.py partner.json
 """
@@ -13,10 +13,12 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from aftersale import pay_back, send_back
 from client import Partner, Refused
 from vitrine.catalog.v1.listing_service_pb2 import LISTING_STATE_LIVE, Listing, ListListingsRequest
 from vitrine.catalog.v1.listing_service_pb2_grpc import ListingServiceStub
 from vitrine.common.v1.types_pb2 import Money, Touchpoint
+from vitrine.fulfillment.v1.return_service_pb2 import ReturnState
 from vitrine.order.v1 import order_pb2 as pb
 from vitrine.order.v1 import order_service_pb2 as rpc
 from vitrine.order.v1.order_service_pb2_grpc import OrderFeedServiceStub, OrderServiceStub
@@ -116,6 +118,8 @@ def handle(entry: rpc.OrderFeedEntry) -> None:
         "refund": pb.RefundState.Name(entry.refund.state),
     }.get(content := entry.WhichOneof("content") or "", content)
     tell("feed", f"{entry.meta.partner_position:>4} {entry.meta.aggregate_id} {about}")
+    if entry.refund.state == pb.REFUND_STATE_AUTHORISED:
+        pay_back(partner, entry.refund)
 
 
 def main() -> None:
@@ -132,6 +136,9 @@ def main() -> None:
     follow(until=says(rpc.ORDER_CHANGE_PAID))
     # As if the program had ended here and begun again: it goes on from the cursor that it saved.
     follow(until=says(rpc.ORDER_CHANGE_DELIVERED))
+    asked = send_back(partner, order_id)
+    tell("return", f"{asked.return_id} {ReturnState.Name(asked.state)}")
+    follow(until=lambda e: e.refund.order_id == order_id and e.refund.state == pb.REFUND_STATE_EXECUTED)
     tell("done", order_id)
 
 
