@@ -67,9 +67,12 @@ struct Common {
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// About so many orders a second.
-    #[arg(long, default_value_t = 40.0)]
+    /// About so many orders a second, while nothing is down.
+    #[arg(long, default_value_t = 60.0)]
     orders_per_s: f64,
+    /// Shoppers at a time, for each of the two partners.
+    #[arg(long, default_value_t = 12)]
+    buyers: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,6 +90,7 @@ impl Common {
             keep: false,
             report: None,
             orders_per_s: 25.0,
+            buyers: 4,
         }
     }
 
@@ -113,6 +117,7 @@ impl Common {
             keep: self.keep,
             report: self.report.clone(),
             orders_per_s: self.orders_per_s,
+            buyers: self.buyers,
             ready_within,
         })
     }

@@ -11,6 +11,7 @@ mod kills;
 mod pause;
 mod report;
 mod rolling;
+mod rules;
 mod starts;
 mod tamper;
 mod world;

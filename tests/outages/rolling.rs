@@ -51,7 +51,7 @@ fn all(
         journal: world.file("journal.jsonl"),
         seed: options.seed,
         partners: 2,
-        buyers: 4,
+        buyers: options.buyers,
         orders_per_s: options.orders_per_s,
         patience_s: 60,
     };

@@ -1,1 +1,1 @@
-//! Integration scenarios live in `suite/`; this library is empty.
+//! Integration scenarios live in `suite/` and `outages/`; this library is empty.

@@ -5,6 +5,7 @@ mod evening;
 mod hang_up;
 mod partners;
 mod raw;
+mod retry_rules;
 mod shop;
 mod strangers;
 mod tokens;

@@ -26,6 +26,8 @@ pub struct Facts {
     pub resumed: u64,
     /// When the process that counts likes was killed, in microseconds since 1970 UTC.
     pub room_kills: Vec<i64>,
+    /// Likes acknowledged so long before such a kill may be lost.
+    pub like_loss_micros: i64,
 }
 
 impl Facts {

@@ -7,9 +7,6 @@ use contracts::room::v1 as pb;
 use super::{Facts, Findings, Kind, State};
 use crate::journal::{Answer, Call};
 
-/// Likes acknowledged so long before a crash may be lost: a second, and what a flush itself takes on a busy machine.
-const LOSS_WINDOW_MICROS: i64 = 1_500_000;
-
 pub fn check(facts: &Facts, state: &State, findings: &mut Findings) {
     questions(facts, state, findings);
     likes(facts, state, findings);
@@ -56,7 +53,7 @@ fn likes(facts: &Facts, state: &State, findings: &mut Findings) {
                 let lost = facts
                     .room_kills
                     .iter()
-                    .any(|kill| (kill - LOSS_WINDOW_MICROS..=*kill).contains(at));
+                    .any(|kill| (kill - facts.like_loss_micros..=*kill).contains(at));
                 at_least += if lost { 0 } else { count };
             }
         }
