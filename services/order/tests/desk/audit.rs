@@ -294,12 +294,16 @@ async fn money(tx: &mut Tx, wrong: &mut Vec<String>) -> Result<(), Fault> {
     none!(
         "what an order owes is what its refunds say",
         "SELECT o.order_id FROM orders AS o WHERE o.refund_due <> (SELECT COALESCE(CAST(SUM(shopper_amount) AS BIGINT), 0) \
-         FROM refund AS r WHERE r.order_id = o.order_id AND r.currency_code = o.currency_code)"
+         FROM refund AS r WHERE r.order_id = o.order_id AND r.currency_code = o.currency_code AND r.state <> 'EXECUTED')"
     );
     none!(
-        "every payment pays its order or goes back as a whole",
-        "SELECT payment_id FROM payment WHERE (outcome = 'PAID' AND refunded <> 0) \
-         OR (outcome = 'REFUND_DUE' AND refunded <> amount)"
+        "what an order counts as open is what its refunds say",
+        "SELECT o.order_id FROM orders AS o WHERE o.refunds_open <> (SELECT COUNT(*) FROM refund AS r \
+         WHERE r.order_id = o.order_id AND r.state <> 'EXECUTED')"
+    );
+    none!(
+        "a payment that did not pay its order goes back as a whole",
+        "SELECT payment_id FROM payment WHERE outcome = 'REFUND_DUE' AND refunded <> amount"
     );
     none!(
         "positions are without a gap",

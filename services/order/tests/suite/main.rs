@@ -1,5 +1,6 @@
 //! The service behind its layers, on both engines, with real tokens.
 
+mod aftersales;
 mod cancels;
 mod catalogue;
 mod contacts;
