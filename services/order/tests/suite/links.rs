@@ -11,6 +11,7 @@ use order::Config;
 use testkit::{TestDb, on_both_engines};
 use tonic::Code;
 
+use crate::conversions::purchase;
 use crate::world::{
     World, fields, france, line, listing, listing_id, listing_with, nth, partner_of, refused,
     setup, told,
@@ -116,6 +117,10 @@ on_both_engines! {
         let again = partner.orders.create_deep_link(wanted("l-1", 1)).await.expect("the same link").into_inner();
         assert_eq!(again, linked);
         assert_eq!(linked.expire_time.expect("an end").seconds, world.now().seconds() - 3_540 + 30 * 86_400);
+        // What is bought by the old link counts, although the partner collects again.
+        let sold = purchase(&world, "c-1", &token_of(&linked.uri), "shop-1");
+        let sold = world.ops().orders.report_conversion(sold).await.expect("reported").into_inner();
+        assert_eq!(sold.conversion.expect("it").collected_by(), CollectedBy::Retailer);
     }
 
     async fn switches_out_of_order_are_put_aside(t: TestDb) {
