@@ -12,6 +12,7 @@ mod races;
 mod random;
 mod return_fields;
 mod return_races;
+mod return_random;
 mod return_time;
 mod returns;
 mod schema;
