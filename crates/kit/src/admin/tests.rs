@@ -38,6 +38,7 @@ struct Process {
 async fn process(config: AdminConfig) -> Process {
     let ready = ReadyConfig {
         cache_ms: 0,
+        failure_cache_ms: 0,
         ..ReadyConfig::default()
     };
     let lifecycle = Lifecycle::with_ready(ready);

@@ -17,8 +17,10 @@ use crate::parts::ReadyCheck;
 pub struct ReadyConfig {
     /// A check that takes longer counts as failed.
     pub timeout_ms: u64,
-    /// How long an answer is repeated before the check is asked again.
+    /// How long a good answer is repeated before the check is asked again.
     pub cache_ms: u64,
+    /// The same for a bad one: shorter, so that whoever waits for the process learns soon that it is ready.
+    pub failure_cache_ms: u64,
 }
 
 impl Default for ReadyConfig {
@@ -26,6 +28,7 @@ impl Default for ReadyConfig {
         ReadyConfig {
             timeout_ms: 1_000,
             cache_ms: 1_000,
+            failure_cache_ms: 100,
         }
     }
 }
@@ -135,10 +138,14 @@ impl Checks {
 impl Check {
     async fn ask(&self, config: &ReadyConfig) -> Option<String> {
         let mut last = self.last.lock().await;
-        if let Some((asked, failure)) = &*last
-            && asked.elapsed() < Duration::from_millis(config.cache_ms)
-        {
-            return failure.clone();
+        if let Some((asked, failure)) = &*last {
+            let keep_ms = match failure {
+                None => config.cache_ms,
+                Some(_) => config.failure_cache_ms,
+            };
+            if asked.elapsed() < Duration::from_millis(keep_ms) {
+                return failure.clone();
+            }
         }
         let timeout = Duration::from_millis(config.timeout_ms);
         let failure = match tokio::time::timeout(timeout, (self.ready.check)()).await {

@@ -273,9 +273,16 @@ async fn a_check_is_asked_once_while_its_answer_is_fresh() {
         1,
         "many probers at once ask once"
     );
-    tokio::time::advance(Duration::from_millis(1_000)).await;
+    // Whoever waits for a process that was not ready is not kept waiting by an old answer.
+    tokio::time::advance(Duration::from_millis(100)).await;
     assert!(life.is_ready().await && life.is_ready().await);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+    tokio::time::advance(Duration::from_millis(900)).await;
+    assert!(life.is_ready().await);
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "a good answer is kept longer");
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert!(life.is_ready().await);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,6 +290,7 @@ async fn a_check_that_hangs_counts_as_failed() {
     let life = Lifecycle::with_ready(ReadyConfig {
         timeout_ms: 200,
         cache_ms: 0,
+        ..ReadyConfig::default()
     });
     life.add_check("database", std::future::pending);
     let started = Instant::now();

@@ -14,7 +14,7 @@ fn both_engines_have_the_same_tables() {
 
 on_both_engines! {
     async fn the_service_is_ready_when_its_tables_are_there(t: TestDb) {
-        let life = Lifecycle::with_ready(ReadyConfig { cache_ms: 0, ..ReadyConfig::default() });
+        let life = Lifecycle::with_ready(ReadyConfig { cache_ms: 0, failure_cache_ms: 0, ..ReadyConfig::default() });
         let deps = Deps {
             db: t.db.clone(),
             clock: t.clock.clone(),
