@@ -7,7 +7,9 @@ use contracts::id::{HostId, OutletId, PartnerId, ProductId, RoomId, ShowcaseItem
 use kit::clock::{Clock, Micros, SystemClock};
 use kit::errors::Fault;
 use room::live::{Around, Rooms, Who};
-use room::model::{Eyes, Host, Item, LedgerEvent, Place, Room, RoomState, Schedule, View};
+use room::model::{
+    Eyes, Host, Item, LedgerEvent, Place, Room, RoomState, Schedule, SessionType, View,
+};
 use room::ops::items::PinItem;
 use room::store::{host, item, log, mirror, room as rooms};
 use store::{Operation, Tx};
@@ -137,13 +139,19 @@ impl Operation for Furnish {
             },
         )
         .await?;
-        let presenter = Host::register(HostId::from_uuid(1), "Ana".into(), tx.now());
+        let presenter = Host::register(HostId::from_uuid(1), "Ana".into(), None, tx.now());
         host::host_insert(tx, &presenter).await?;
         let mut shown = Room {
             id: RoomId::from_uuid(1),
             title: "Evening".into(),
             theme: String::new(),
             drop_id: None,
+            session: SessionType::Shopping,
+            channel_id: None,
+            venue: String::new(),
+            slot: None,
+            overridden: false,
+            next: None,
             hosts: vec![presenter.id],
             places: vec![self.0],
             brands: Vec::new(),

@@ -1,10 +1,13 @@
 //! Limits of the service.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use store::consumer::ConsumerConfig;
 use store::feed::{FeedConfig, SweepConfig};
 
 use crate::live::Limits;
+use crate::ops::programme::Horizons;
 
 /// Limits and rhythms; every unit is in the name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,38 @@ pub struct Config {
     pub log_sweep_interval_s: u64,
     /// The most things asked for at once when the catalogue has to be read anew.
     pub bootstrap_page_size: u32,
+    /// The most outlets that a channel is shown at.
+    pub outlets_per_channel_max: usize,
+    /// The most active slots of a channel.
+    pub slots_per_channel_max: u32,
+    /// The most dates on which a slot does not begin.
+    pub exception_dates_max: usize,
+    /// How far ahead slots are checked against each other, in days.
+    pub programme_lookahead_days: u32,
+    /// How far ahead times of slots become rooms, in hours.
+    pub programme_horizon_h: u32,
+    /// The most times of one slot within what is looked ahead.
+    pub programme_times_max: usize,
+    /// The longest stretch of a programme that is listed at once, in days.
+    pub programme_window_max_days: u32,
+    /// How far ahead the next time of a slot is looked for, in years.
+    pub next_slot_search_years: u32,
+    /// Seconds between looks for times of slots that are to become rooms.
+    pub programme_interval_s: u64,
+    /// Seconds after its planned end at which a room that never went on air is ended.
+    pub missed_after_s: u64,
+    /// Milliseconds between looks for channels whose next room is due.
+    pub director_poll_ms: u64,
+    /// The most channels that are handed over in one look.
+    pub director_channels_max: u32,
+    /// Seconds that a room goes on after its planned end when nothing follows it, on channels that hand over by themselves.
+    pub overtime_max_s: u64,
+    /// The most things that one shopper follows.
+    pub follows_per_shopper_max: u32,
+    /// The most prices on a page of a timeline.
+    pub timeline_prices_max: u32,
+    /// The most watches of channels in this process.
+    pub channel_watchers_max: usize,
     /// The service's own feed.
     pub feed: FeedConfig,
     /// Reading the catalogue's feed.
@@ -129,6 +164,22 @@ impl Default for Config {
             log_sweep_rows_max: 1_000,
             log_sweep_interval_s: 600,
             bootstrap_page_size: 200,
+            outlets_per_channel_max: 200,
+            slots_per_channel_max: 500,
+            exception_dates_max: 366,
+            programme_lookahead_days: 400,
+            programme_horizon_h: 48,
+            programme_times_max: 20_000,
+            programme_window_max_days: 62,
+            next_slot_search_years: 20,
+            programme_interval_s: 30,
+            missed_after_s: 3_600,
+            director_poll_ms: 250,
+            director_channels_max: 100,
+            overtime_max_s: 900,
+            follows_per_shopper_max: 1_000,
+            timeline_prices_max: 10_000,
+            channel_watchers_max: 5_000,
             feed: FeedConfig::default(),
             catalog_feed: ConsumerConfig::default(),
             sweep: SweepConfig::default(),
@@ -137,6 +188,19 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How far programmes are looked at.
+    pub(crate) fn horizons(&self) -> Horizons {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Horizons {
+            lookahead: HOUR * 24 * self.programme_lookahead_days,
+            rooms: HOUR * self.programme_horizon_h,
+            times_max: self.programme_times_max,
+            slots_max: i64::from(self.slots_per_channel_max),
+            search_years: i16::try_from(self.next_slot_search_years).unwrap_or(i16::MAX),
+            missed_after: Duration::from_secs(self.missed_after_s),
+        }
+    }
+
     /// Sizes of windows and frames.
     pub(crate) fn limits(&self) -> Limits {
         Limits {

@@ -60,7 +60,7 @@ use tokio::sync::Notify;
 
 pub use config::Config;
 
-use crate::live::{Around, Rooms};
+use crate::live::{Around, Channels, Rooms};
 
 /// The service's name, as the command line says it.
 pub const NAME: &str = "room";
@@ -104,11 +104,13 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         ids,
         drain: drain.clone(),
     };
+    let channels = Arc::new(Channels::new(config.clone(), around.clone()));
     let rooms = Arc::new(Rooms::new(config.clone(), around));
     let api = rpc::Api {
         db: db.clone(),
         config: config.clone(),
         rooms: rooms.clone(),
+        channels: channels.clone(),
         feed: FeedReader::new(db.clone(), events::FEED, config.feed.clone()),
         signer,
         lifecycle,
@@ -122,7 +124,9 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         drain.clone(),
     );
     let sweeper = Sweeper::new(db.clone(), config.sweep.clone());
-    let sweep_logs = tasks::sweep_logs(db.clone(), config, drain.clone());
+    let sweep_logs = tasks::sweep_logs(db.clone(), config.clone(), drain.clone());
+    let programme = tasks::programme(db.clone(), config.clone(), drain.clone());
+    let director = tasks::director(db.clone(), config, drain.clone());
     let ping = db.clone();
     let is_migrated = Arc::new(AtomicBool::new(false));
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
@@ -130,6 +134,9 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         .task("room.hubs", rooms.clone().run())
         .task("room.tail", rooms.clone().run_tail(applied))
         .task("room.counters", rooms.run_flushes())
+        .task("room.channels", channels.run())
+        .task("room.programme", programme)
+        .task("room.director", director)
         .task("room.sweep", sweeper.run(drain))
         .task("room.sweep-logs", sweep_logs)
         .ready_when("database", move || {

@@ -56,6 +56,7 @@ CREATE INDEX listing_by_change ON listing (change_position);
 CREATE TABLE host (
     host_id         TEXT COLLATE "C" PRIMARY KEY,
     display_name    TEXT NOT NULL,
+    creator_id      TEXT COLLATE "C" NOT NULL,
     state           TEXT NOT NULL CHECK (state IN ('PENDING', 'APPROVED', 'REJECTED')),
     decision_reason TEXT NOT NULL,
     create_time     BIGINT NOT NULL,
@@ -68,6 +69,13 @@ CREATE TABLE room (
     title          TEXT NOT NULL,
     theme          TEXT NOT NULL,
     drop_id        TEXT COLLATE "C" NOT NULL,
+    session_type   TEXT NOT NULL CHECK (session_type IN ('SHOPPING', 'COURSE', 'TUTORIAL', 'ORIGINAL')),
+    channel_id     TEXT COLLATE "C" NOT NULL,
+    venue          TEXT NOT NULL,
+    slot_id        TEXT COLLATE "C" NOT NULL,
+    slot_start     BIGINT NOT NULL,
+    overridden     BOOLEAN NOT NULL,
+    next_room_id   TEXT COLLATE "C" NOT NULL,
     state          TEXT NOT NULL CHECK (state IN ('DRAFT', 'SCHEDULED', 'LIVE', 'PAUSED', 'ENDED')),
     announced      BOOLEAN NOT NULL,
     state_reason   TEXT NOT NULL,
@@ -85,9 +93,18 @@ CREATE TABLE room (
     CONSTRAINT room_live_time_is_of_the_first_time_on_air CHECK
         ((state NOT IN ('LIVE', 'PAUSED') OR live_time IS NOT NULL)
          AND (state NOT IN ('DRAFT', 'SCHEDULED') OR live_time IS NULL)),
-    CONSTRAINT room_end_time_is_of_the_end CHECK ((state = 'ENDED') = (end_time IS NOT NULL))
+    CONSTRAINT room_end_time_is_of_the_end CHECK ((state = 'ENDED') = (end_time IS NOT NULL)),
+    CONSTRAINT room_without_a_cart_has_no_drop CHECK (session_type = 'SHOPPING' OR drop_id = ''),
+    CONSTRAINT room_of_a_slot_is_on_its_channel CHECK
+        ((slot_id = '') = (slot_start = 0) AND (slot_id = '' OR channel_id <> '') AND (slot_id <> '' OR NOT overridden)),
+    CONSTRAINT room_goes_on_after_its_end CHECK (next_room_id = '' OR (state = 'ENDED' AND channel_id <> ''))
 );
 CREATE INDEX room_by_state ON room (state, room_id);
+-- A channel has at most one room on air, and each time of a slot at most one room.
+CREATE UNIQUE INDEX room_on_air_of_channel ON room (channel_id) WHERE channel_id <> '' AND state IN ('LIVE', 'PAUSED');
+CREATE UNIQUE INDEX room_of_slot ON room (slot_id, slot_start) WHERE slot_id <> '';
+CREATE INDEX room_by_channel ON room (channel_id, schedule_start) WHERE channel_id <> '';
+CREATE INDEX room_due ON room (schedule_start) WHERE channel_id <> '' AND state = 'SCHEDULED';
 
 CREATE TABLE room_host (
     room_id TEXT COLLATE "C" NOT NULL REFERENCES room (room_id),

@@ -23,7 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::model::{Listing, ListingState, Place, PurchaseMode};
-use crate::store::mirror::{MirroredProduct, listing_put, outlet_put, partner_put, product_put};
+use crate::ops::items::brand_changed;
+use crate::ops::timeline::listing_changed;
+use crate::store::mirror::{
+    MirroredProduct, listing_put, outlet_put, partner_put, product_by_id, product_put,
+};
 
 /// What an entry of the catalogue means here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,20 @@ impl News {
         match self {
             News::Partner(partner, suspended) => partner_put(tx, partner, *suspended).await,
             News::Outlet(place) => outlet_put(tx, place).await,
-            News::Product(product) => product_put(tx, product).await,
-            News::Listing(listing) => listing_put(tx, listing).await,
+            News::Product(product) => {
+                let before = product_by_id(tx, &product.product_id).await?;
+                product_put(tx, product).await?;
+                match before {
+                    Some(before) if before.brand != product.brand => {
+                        brand_changed(tx, &product.product_id).await
+                    }
+                    _ => Ok(()),
+                }
+            }
+            News::Listing(listing) => {
+                listing_put(tx, listing).await?;
+                listing_changed(tx, listing).await
+            }
             News::Other => Ok(()),
         }
     }

@@ -5,6 +5,7 @@
 //! outcome, dropped) and then the shared ones.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use contracts::id::OutletId;
 use contracts::room::v1 as pb;
 use contracts::room::v1::room_event::Content;
 use kit::clock::Micros;
@@ -122,14 +123,22 @@ fn event(class: Class, at: Moment, content: Content) -> Bytes {
 }
 
 /// A LEDGER event; `offers` are those of the item in it.
-pub fn ledger(at: Moment, happened: &LedgerEvent, offers: &[Offer]) -> Bytes {
+pub fn ledger(at: Moment, happened: &LedgerEvent, offers: &[Offer], view: &View) -> Bytes {
     let content = match happened {
-        LedgerEvent::State { state, reason } => {
+        LedgerEvent::State {
+            state,
+            reason,
+            next,
+        } => {
             let state = render::room_state(*state).into();
+            let own: Vec<OutletId> = view.place.iter().map(|place| place.outlet_id).collect();
+            let next = next
+                .as_ref()
+                .and_then(|next| next.seen_from(&view.eyes, &own));
             Content::StateChanged(pb::RoomStateChanged {
                 state,
                 reason: reason.clone(),
-                next_room_id: String::new(),
+                next_room_id: next.map(Into::into).unwrap_or_default(),
             })
         }
         LedgerEvent::Item(item) => Content::ItemChanged(render::item(item, offers)),

@@ -8,7 +8,7 @@ use contracts::id::{RoomId, ShowcaseItemId};
 use contracts::room::v1 as pb;
 use contracts::room::v1::room_feed_entry::Content;
 
-use crate::model::{Eyes, Host, Item, Question, Room};
+use crate::model::{Channel, Creator, Eyes, Host, Item, Question, Room, Shopper, Slot, Target};
 use crate::rpc::render;
 
 /// The feed's name, which binds its cursors.
@@ -32,6 +32,36 @@ fn of_room(kind: &'static str, room: RoomId, content: Content) -> NewEntry {
 /// A host was registered or decided on.
 pub fn host_changed(host: &Host) -> NewEntry {
     entry("host", host.id, Content::Host(render::host(host))).etag(host.etag())
+}
+
+/// A channel was created or changed. How many follow it is not in it: that changes without it.
+pub fn channel_changed(channel: &Channel) -> NewEntry {
+    let content = Content::Channel(render::channel(channel, &Eyes::Retailer, 0));
+    entry("channel", channel.id, content).etag(channel.etag())
+}
+
+/// A slot was planned, changed or cancelled.
+pub fn slot_changed(slot: &Slot) -> NewEntry {
+    entry("slot", slot.id, Content::Slot(render::slot(slot))).etag(slot.etag())
+}
+
+/// A creator was registered.
+pub fn creator_registered(creator: &Creator) -> NewEntry {
+    let content = Content::Creator(render::creator(creator, &Eyes::Retailer, 0));
+    entry("creator", creator.id, content)
+}
+
+/// A shopper began or ceased to follow something.
+pub fn follow_changed(shopper: &Shopper, target: &Target, followed: bool) -> NewEntry {
+    let (channel_id, creator_id) = render::target(target);
+    let changed = pb::FollowChanged {
+        partner_id: shopper.partner_id.into(),
+        shopper_ref: shopper.shopper_ref.clone(),
+        channel_id,
+        creator_id,
+        followed,
+    };
+    entry("follow", target.key(), Content::Follow(changed))
 }
 
 /// A room was created, scheduled or moved. Totals are not in it: they change without it.

@@ -70,7 +70,8 @@ pub fn ledger_bytes(
         LedgerEvent::Item(item) => offers(view, image, item, time),
         LedgerEvent::State { .. } | LedgerEvent::ItemRemoved(_) => Vec::new(),
     };
-    frames::ledger(Moment::of(&image.room, logged.time), &logged.event, &offers)
+    let moment = Moment::of(&image.room, logged.time);
+    frames::ledger(moment, &logged.event, &offers, view)
 }
 
 /// The offers of every item as they are now, for a watcher who may have missed any of them.

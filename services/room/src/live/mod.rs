@@ -21,6 +21,7 @@
 //! * EPHEMERAL: a handful.
 
 mod batch;
+mod channels;
 pub mod cursor;
 mod group;
 mod hub;
@@ -32,6 +33,7 @@ mod tally;
 mod watcher;
 mod window;
 
+pub use channels::{ChannelWatch, Channels};
 pub use hub::Limits;
 pub use recent::Recent;
 pub use rooms::{Around, Rooms};

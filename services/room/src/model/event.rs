@@ -4,7 +4,7 @@ use contracts::id::{QuestionId, ShowcaseItemId};
 use kit::clock::Micros;
 use serde::{Deserialize, Serialize};
 
-use super::room::RoomState;
+use super::room::{NextRoom, RoomState};
 use super::showcase::Item;
 
 /// How an event is delivered. Each class has its own window.
@@ -59,6 +59,9 @@ pub enum LedgerEvent {
         state: RoomState,
         /// Why.
         reason: String,
+        /// Where the channel goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<NextRoom>,
     },
     /// An item was added, pinned, unpinned, or its explaining began or ended.
     Item(Item),
@@ -131,6 +134,7 @@ mod tests {
         let ended = LedgerEvent::State {
             state: RoomState::Ended,
             reason: "over".into(),
+            next: None,
         };
         let text = serde_json::to_string(&ended).expect("JSON");
         assert_eq!(text, r#"{"state":{"state":"ENDED","reason":"over"}}"#);

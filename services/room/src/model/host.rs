@@ -1,6 +1,6 @@
 //! Who presents rooms.
 
-use contracts::id::HostId;
+use contracts::id::{CreatorId, HostId};
 use kit::clock::Micros;
 use kit::errors::{ErrorReason, Refusal};
 
@@ -26,6 +26,8 @@ pub struct Host {
     pub id: HostId,
     /// Stage name.
     pub display_name: String,
+    /// Who is paid when the host presents.
+    pub creator_id: Option<CreatorId>,
     /// Whether they may go on air.
     pub state: HostState,
     /// The reason given with the last decision.
@@ -38,10 +40,16 @@ pub struct Host {
 
 impl Host {
     /// A host who waits for approval.
-    pub fn register(id: HostId, display_name: String, now: Micros) -> Self {
+    pub fn register(
+        id: HostId,
+        display_name: String,
+        creator_id: Option<CreatorId>,
+        now: Micros,
+    ) -> Self {
         Host {
             id,
             display_name,
+            creator_id,
             state: HostState::Pending,
             decision_reason: String::new(),
             create_time: now,
@@ -86,7 +94,7 @@ mod tests {
 
     #[test]
     fn only_the_approved_go_on_air_and_the_refusal_names_the_host() {
-        let mut host = Host::register(HostId::from_uuid(1), "Ana".into(), Micros(0));
+        let mut host = Host::register(HostId::from_uuid(1), "Ana".into(), None, Micros(0));
         let refusal = host.require_approved().expect_err("pending");
         assert_eq!(refusal.reason, ErrorReason::HostNotApproved);
         assert_eq!(refusal.metadata["host_id"], host.id.as_str());

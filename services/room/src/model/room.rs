@@ -1,9 +1,11 @@
 //! A room and its life.
 
-use contracts::id::{DropId, HostId, OutletId, PartnerId, RoomId};
+use contracts::id::{ChannelId, DropId, HostId, OutletId, PartnerId, RoomId, SlotId};
 use kit::clock::Micros;
 use kit::errors::{ErrorReason, Refusal};
+use serde::{Deserialize, Serialize};
 
+use super::recurrence::Span;
 use super::version;
 use super::view::Eyes;
 use super::words::words;
@@ -28,6 +30,53 @@ impl RoomState {
     /// Whether viewers are being shown something, if only a break.
     pub fn is_on_air(self) -> bool {
         matches!(self, RoomState::Live | RoomState::Paused)
+    }
+}
+
+words! {
+    /// What kind of session a room is.
+    SessionType {
+        /// With a cart.
+        Shopping = "SHOPPING",
+        /// A course.
+        Course = "COURSE",
+        /// A tutorial.
+        Tutorial = "TUTORIAL",
+        /// Original content.
+        Original = "ORIGINAL",
+    }
+}
+
+impl SessionType {
+    /// Whether something can be bought in it. Without a cart products are shown for information: nothing is offered.
+    pub fn has_cart(self) -> bool {
+        self == SessionType::Shopping
+    }
+}
+
+/// A time of a slot, as its rule has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotTime {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// When it begins by the rule.
+    pub start: Micros,
+}
+
+/// The room that a channel went on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextRoom {
+    /// Which.
+    pub room_id: RoomId,
+    /// Where it is shown.
+    pub outlets: Vec<OutletId>,
+}
+
+impl NextRoom {
+    /// The room, for those who look from a place where it is shown.
+    pub fn seen_from(&self, eyes: &Eyes, places: &[OutletId]) -> Option<RoomId> {
+        let shown = || self.outlets.iter().any(|outlet| places.contains(outlet));
+        (matches!(eyes, Eyes::Retailer) || shown()).then_some(self.room_id)
     }
 }
 
@@ -60,6 +109,18 @@ pub struct Room {
     pub theme: String,
     /// A drop that it refers to.
     pub drop_id: Option<DropId>,
+    /// What kind of session it is.
+    pub session: SessionType,
+    /// The channel that carries it.
+    pub channel_id: Option<ChannelId>,
+    /// Where it is made; empty for nowhere that could be taken.
+    pub venue: String,
+    /// The time of a slot that it is.
+    pub slot: Option<SlotTime>,
+    /// Whether it was given content or a time of its own.
+    pub overridden: bool,
+    /// The room that the channel went on with when it ended.
+    pub next: Option<NextRoom>,
     /// Who presents it, in the order given.
     pub hosts: Vec<HostId>,
     /// Where it is shown, in the order given.
@@ -181,6 +242,29 @@ impl Room {
         Err(Refusal::new(ErrorReason::NotAllowedHere, message)
             .because("BRAND_RULE", "room", self.brands.join(", "))
             .with("brand", brand))
+    }
+
+    /// When it is planned, once it is.
+    pub fn span(&self) -> Option<Span> {
+        Some(Span {
+            start: self.schedule.start?,
+            end: self.schedule.end?,
+        })
+    }
+
+    /// Refuses when the channel that carries it has another room on air.
+    pub fn require_free_channel(&self, on_air: Option<RoomId>) -> Result<(), Refusal> {
+        match on_air {
+            Some(other) if other != self.id => Err(Refusal::wrong_state(
+                "channel",
+                "ON_AIR",
+                format!(
+                    "The channel is on air with room {other}; use HandOver to go on with this one."
+                ),
+            )
+            .with("room_id", other)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether somebody may know of the room.

@@ -42,6 +42,14 @@ impl View {
 }
 
 impl Eyes {
+    /// Whether what belongs to a partner is seen.
+    pub fn sees(&self, owner: &PartnerId) -> bool {
+        match self {
+            Eyes::Retailer => true,
+            Eyes::Partner(partner) | Eyes::Viewer(partner) => partner == owner,
+        }
+    }
+
     /// Whether the asker's name with its partner is shown: to that partner and the retailer, never to shoppers.
     pub fn see_asker(&self, question: &Question) -> bool {
         match self {

@@ -1,9 +1,10 @@
 //! Registering hosts and deciding on them.
 
 use ::store::{Operation, Tx};
-use contracts::id::HostId;
+use contracts::id::{CreatorId, HostId};
 use kit::errors::{Fault, Refusal};
 
+use super::follows::known_creator;
 use crate::events;
 use crate::model::{Host, version};
 use crate::store::host::{host_insert, host_save, hosts_lock};
@@ -12,6 +13,8 @@ use crate::store::host::{host_insert, host_save, hosts_lock};
 pub struct RegisterHost {
     /// Stage name.
     pub display_name: String,
+    /// Who is paid when the host presents.
+    pub creator_id: Option<CreatorId>,
 }
 
 impl Operation for RegisterHost {
@@ -22,8 +25,11 @@ impl Operation for RegisterHost {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Host, Fault> {
+        if let Some(creator) = &self.creator_id {
+            known_creator(tx, creator).await?;
+        }
         let id = HostId::from_uuid(tx.ids().next());
-        let host = Host::register(id, self.display_name.clone(), tx.now());
+        let host = Host::register(id, self.display_name.clone(), self.creator_id, tx.now());
         host_insert(tx, &host).await?;
         tx.publish(events::host_changed(&host));
         tx.audit(self.name(), host.id, host.state.word());

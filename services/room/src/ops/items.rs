@@ -6,12 +6,16 @@ use ::store::{Operation, Tx};
 use contracts::id::{ProductId, RoomId, ShowcaseItemId};
 use kit::errors::{ErrorReason, Fault, Refusal};
 
+use super::timeline::begin_segment;
 use crate::events;
 use crate::model::{Item, LedgerEvent, Room};
-use crate::store::item::{item_delete, item_insert, item_room, item_save, items_of_room};
+use crate::store::item::{
+    item_delete, item_insert, item_room, item_save, items_of_room, rooms_with_rules_showing,
+};
 use crate::store::log::ledger_append;
 use crate::store::mirror::product_by_id;
 use crate::store::room::room_lock;
+use crate::store::timeline::segment_end;
 
 /// Adds a product to a room's list.
 pub struct AddItem {
@@ -88,11 +92,8 @@ impl Operation for RemoveItem {
         let (room, items) = showcase_lock(tx, &self.item_id).await?;
         room.require_open("change its showcase")?;
         let item = take(&items, &self.item_id)?;
-        item_delete(tx, &item.id).await?;
-        ledger_append(tx, &room.id, &[LedgerEvent::ItemRemoved(item.id)]).await?;
-        tx.publish(events::item_removed(&item.id, &room));
-        tx.audit(self.name(), item.id, "removed");
-        Ok(())
+        let happened = remove(tx, self.name(), &room, &item).await?;
+        ledger_append(tx, &room.id, &[happened]).await
     }
 }
 
@@ -131,6 +132,8 @@ pub struct ExplainItem {
     pub item_id: ShowcaseItemId,
     /// Whether it is to be explained.
     pub start: bool,
+    /// The most listings whose prices are written down.
+    pub listings_max: i64,
 }
 
 impl Operation for ExplainItem {
@@ -164,11 +167,62 @@ impl Operation for ExplainItem {
             for item in &touched {
                 item_save(tx, item).await?;
             }
+            segment_end(tx, &room.id).await?;
+            if self.start {
+                begin_segment(tx, &room, &item, self.listings_max).await?;
+            }
             changed(tx, &room, &touched).await?;
         }
         tx.audit(self.name(), item.id, "done");
         Ok(item)
     }
+}
+
+/// Takes an item out of a room that is locked; gives what happened.
+async fn remove(
+    tx: &mut Tx,
+    what: &'static str,
+    room: &Room,
+    item: &Item,
+) -> Result<LedgerEvent, Fault> {
+    if item.explaining {
+        segment_end(tx, &room.id).await?;
+    }
+    item_delete(tx, &item.id).await?;
+    tx.publish(events::item_removed(&item.id, room));
+    tx.audit(what, item.id, "removed");
+    Ok(LedgerEvent::ItemRemoved(item.id))
+}
+
+/// Takes out what a room's brand rules forbid. The room is locked by the caller, who writes down what happened.
+pub async fn remove_forbidden(tx: &mut Tx, room: &Room) -> Result<Vec<LedgerEvent>, Fault> {
+    let mut happened = Vec::new();
+    if room.brands.is_empty() {
+        return Ok(happened);
+    }
+    for item in items_of_room(tx, &room.id).await? {
+        let brand = product_by_id(tx, &item.product_id)
+            .await?
+            .map(|product| product.brand);
+        if brand.is_none_or(|brand| room.require_brand(&brand).is_err()) {
+            happened.push(remove(tx, "item.forbidden", room, &item).await?);
+        }
+    }
+    Ok(happened)
+}
+
+/// A product changed its brand: it is taken out of rooms that are not over and whose rules forbid it now.
+pub async fn brand_changed(tx: &mut Tx, product: &ProductId) -> Result<(), Fault> {
+    for id in rooms_with_rules_showing(tx, product).await? {
+        let Some(room) = room_lock(tx, &id).await? else {
+            continue;
+        };
+        if room.require_open("change its showcase").is_ok() {
+            let happened = remove_forbidden(tx, &room).await?;
+            ledger_append(tx, &room.id, &happened).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Locks the room that an item is in and reads its showcase.

@@ -192,10 +192,11 @@ impl Operation for ReadItems {
         let (room, view) = self.stand.view(tx).await?;
         let items = items_of_room(tx, &room.id).await?;
         let assortment = match view.place {
-            Some(place) => {
+            // Without a cart nothing is offered.
+            Some(place) if room.session.has_cart() => {
                 assortment(tx, &room.id, Some(&place.partner_id), self.listings_max).await?
             }
-            None => Assortment::default(),
+            _ => Assortment::default(),
         };
         Ok(Showcase {
             view,

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use ::store::{Operation, Tx};
-use contracts::id::{DropId, HostId, OutletId, RoomId};
+use contracts::id::{ChannelId, DropId, HostId, OutletId, RoomId};
 use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 
+use super::air;
+use super::channels::places;
+use super::programme::{Horizons, plan_of, require_free};
 use crate::events;
-use crate::model::{Host, LedgerEvent, Place, Room, RoomState, Schedule, version};
+use crate::model::{Host, Place, Room, RoomState, Schedule, SessionType, version};
+use crate::store::channel::{channel_by_id, channel_lock, channel_on_air};
 use crate::store::host::hosts_lock;
-use crate::store::item::{item_save, items_of_room};
-use crate::store::log::ledger_append;
-use crate::store::mirror::places_by_outlets;
-use crate::store::room::{room_insert, room_lock, room_save};
+use crate::store::occupancy::occupancy_put;
+use crate::store::room::{room_channel, room_insert, room_lock, room_rewrite};
+use crate::store::slot::programme_lock;
 
 /// Creates a room, DRAFT.
 pub struct CreateRoom {
@@ -23,6 +26,12 @@ pub struct CreateRoom {
     pub theme: String,
     /// A drop that it refers to.
     pub drop_id: Option<DropId>,
+    /// What kind of session it is.
+    pub session: SessionType,
+    /// The channel that carries it.
+    pub channel_id: Option<ChannelId>,
+    /// Where it is made; empty for nowhere that could be taken.
+    pub venue: String,
     /// Who presents it; each once.
     pub hosts: Vec<HostId>,
     /// Where it is shown; each once.
@@ -47,6 +56,12 @@ impl Operation for CreateRoom {
             title: self.title.clone(),
             theme: self.theme.clone(),
             drop_id: self.drop_id,
+            session: self.session,
+            channel_id: self.channel_id,
+            venue: self.venue.clone(),
+            slot: None,
+            overridden: false,
+            next: None,
             hosts: self.hosts.clone(),
             places: self.places(tx).await?,
             brands: self.brands.clone(),
@@ -68,21 +83,20 @@ impl Operation for CreateRoom {
 }
 
 impl CreateRoom {
-    /// The outlets with their partners, as the catalogue's feed has told.
+    /// The outlets with their partners; a room on a channel chooses among the channel's.
     async fn places(&self, tx: &mut Tx) -> Result<Vec<Place>, Fault> {
-        let known = places_by_outlets(tx, &self.outlets).await?;
-        let known: BTreeMap<OutletId, Place> = known
-            .into_iter()
-            .map(|place| (place.outlet_id, place))
-            .collect();
-        let places = self.outlets.iter().map(|outlet| known.get(outlet).copied());
-        let places: Option<Vec<Place>> = places.collect();
-        Ok(places.ok_or_else(|| Refusal::not_found("outlet"))?)
+        let Some(channel) = &self.channel_id else {
+            return places(tx, &self.outlets).await;
+        };
+        let channel = channel_by_id(tx, channel).await?;
+        let channel = channel.ok_or_else(|| Refusal::not_found("channel"))?;
+        channel.require_active("carry another room")?;
+        Ok(channel.choose(&self.outlets)?)
     }
 }
 
 /// Locks hosts and gives them in the order asked for.
-async fn hosts_of(tx: &mut Tx, ids: &[HostId]) -> Result<Vec<Host>, Fault> {
+pub async fn hosts_of(tx: &mut Tx, ids: &[HostId]) -> Result<Vec<Host>, Fault> {
     let known: BTreeMap<HostId, Host> = hosts_lock(tx, ids)
         .await?
         .into_iter()
@@ -126,6 +140,8 @@ pub struct MoveRoom {
     pub step: Step,
     /// The version that this was decided on.
     pub etag: Option<String>,
+    /// How far programmes are looked at.
+    pub horizons: Horizons,
 }
 
 impl Operation for MoveRoom {
@@ -142,51 +158,56 @@ impl Operation for MoveRoom {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Room, Fault> {
+        // The programme comes first, then the channel, then the room.
+        if let Some(channel) = room_channel(tx, &self.room_id).await? {
+            if matches!(self.step, Step::Schedule { .. }) {
+                programme_lock(tx).await?;
+            }
+            channel_lock(tx, &channel).await?;
+        }
         let mut room = room_lock(tx, &self.room_id)
             .await?
             .ok_or_else(|| Refusal::not_found("room"))?;
         version::require_etag(room.version, self.etag.as_deref(), "room")?;
         let mut happened = Vec::new();
         match &self.step {
-            Step::Schedule { start, end } => room.schedule(*start, *end, tx.now())?,
+            Step::Schedule { start, end } => self.schedule(tx, &mut room, *start, *end).await?,
             Step::GoLive => {
-                room.go_live(tx.now())?;
-                hosts_of(tx, &room.hosts)
-                    .await?
-                    .iter()
-                    .try_for_each(Host::require_approved)?;
+                if let Some(channel) = &room.channel_id {
+                    let on_air = channel_on_air(tx, channel).await?;
+                    room.require_free_channel(on_air)?;
+                }
+                air::go_live(tx, &mut room).await?;
             }
             Step::Pause { reason } => room.pause(reason.clone())?,
             Step::Resume => room.resume()?,
             Step::End { reason } => {
-                room.end(reason.clone(), tx.now())?;
-                happened = stop_explaining(tx, &room).await?;
+                happened = air::end(tx, &mut room, reason.clone(), None).await?;
             }
         }
-        room_save(tx, &room).await?;
-        happened.push(LedgerEvent::State {
-            state: room.state,
-            reason: room.state_reason.clone(),
-        });
-        ledger_append(tx, &room.id, &happened).await?;
-        tx.publish(events::room_changed(&room));
-        tx.audit(self.name(), room.id, room.state.word());
+        air::tell(tx, self.name(), &room, happened).await?;
         Ok(room)
     }
 }
 
-/// Nothing is explained in a room that is over.
-async fn stop_explaining(tx: &mut Tx, room: &Room) -> Result<Vec<LedgerEvent>, Fault> {
-    let mut happened = Vec::new();
-    for mut item in items_of_room(tx, &room.id)
-        .await?
-        .into_iter()
-        .filter(|item| item.explaining)
-    {
-        item.explaining = false;
-        item_save(tx, &item).await?;
-        tx.publish(events::item_changed(&item, room));
-        happened.push(LedgerEvent::Item(item));
+impl MoveRoom {
+    async fn schedule(
+        &self,
+        tx: &mut Tx,
+        room: &mut Room,
+        start: Micros,
+        end: Micros,
+    ) -> Result<(), Fault> {
+        room.schedule(start, end, tx.now())?;
+        if room.channel_id.is_none() {
+            return Ok(());
+        }
+        require_free(tx, &plan_of(room), &self.horizons).await?;
+        if room.slot.is_some() {
+            // It has a time of its own now, and its slot leaves it alone.
+            room.overridden = true;
+            room_rewrite(tx, room).await?;
+        }
+        occupancy_put(tx, room).await
     }
-    Ok(happened)
 }

@@ -4,7 +4,7 @@ use ::store::{Operation, Tx};
 use contracts::id::RoomId;
 use kit::errors::{Fault, Refusal};
 
-use crate::model::{ChatEvent, Image, LedgerEvent, Logged};
+use crate::model::{Assortment, ChatEvent, Image, LedgerEvent, Logged};
 use crate::store::item::items_of_room;
 use crate::store::log::{Heads, Said, Stretch, chat_events, ledger_events, log_heads, logs_heads};
 use crate::store::mirror::{Change, assortment, mirror_changes, mirror_head};
@@ -91,14 +91,21 @@ impl Operation for ReadTail {
     }
 }
 
-async fn image(tx: &mut Tx, room: &RoomId, limits: &TailLimits) -> Result<Image, Fault> {
+async fn image(tx: &mut Tx, id: &RoomId, limits: &TailLimits) -> Result<Image, Fault> {
+    let room = room_by_id(tx, id)
+        .await?
+        .ok_or_else(|| Refusal::not_found("room"))?;
+    let assortment = if room.session.has_cart() {
+        assortment(tx, id, None, limits.listings_max).await?
+    } else {
+        // Without a cart nothing is offered.
+        Assortment::default()
+    };
     Ok(Image {
-        room: room_by_id(tx, room)
-            .await?
-            .ok_or_else(|| Refusal::not_found("room"))?,
-        items: items_of_room(tx, room).await?,
-        assortment: assortment(tx, room, None, limits.listings_max).await?,
-        answered: questions_answered(tx, room, limits.answered_max).await?,
+        room,
+        items: items_of_room(tx, id).await?,
+        assortment,
+        answered: questions_answered(tx, id, limits.answered_max).await?,
     })
 }
 

@@ -6,7 +6,7 @@ use contracts::room::v1::*;
 use kit::validate::Violations;
 use tonic::Request;
 
-use super::{Answer, Api, Keys, after, etag, given, not_offered, open, render, request_id};
+use super::{Answer, Api, Keys, after, etag, given, open, render, request_id};
 use crate::ops::hosts::{DecideHost, RegisterHost};
 use crate::ops::read::{ReadHost, ReadHosts};
 
@@ -27,12 +27,12 @@ impl HostService for Api {
             v.nested("host")
                 .text("display_name", &host.display_name, 1..=NAME_MAX)
         });
+        let creator_id =
+            host.and_then(|host| v.nested("host").opt_id("creator_id", &host.creator_id));
         v.finish()?;
-        if host.is_some_and(|host| !host.creator_id.is_empty()) {
-            return Err(not_offered("host.creator_id", "leave it empty").into());
-        }
         let operation = RegisterHost {
             display_name: given(name)?,
+            creator_id,
         };
         let keys = Keys {
             method: "vitrine.room.v1.HostService/RegisterHost",

@@ -6,8 +6,11 @@ mod creators;
 mod feed;
 mod follows;
 mod hosts;
+mod live_now;
+mod parse;
 mod programme;
 pub mod render;
+mod render_programme;
 mod rooms;
 mod showcase;
 mod watch;
@@ -38,7 +41,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::config::Config;
-use crate::live::Rooms;
+use crate::live::{Channels, Rooms};
 use crate::model::{Eyes, Place};
 use crate::ops::read::Outlet;
 
@@ -51,6 +54,7 @@ pub(crate) struct Api {
     pub(crate) db: Db,
     pub(crate) config: Arc<Config>,
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) channels: Arc<Channels>,
     pub(crate) feed: FeedReader,
     pub(crate) signer: TokenSigner,
     pub(crate) lifecycle: Lifecycle,
@@ -180,12 +184,6 @@ fn no_viewer() -> Refusal {
 /// A value that every check has passed.
 fn given<T>(value: Option<T>) -> Result<T, Fault> {
     value.ok_or_else(|| Fault::internal("a field passed its checks and has no value"))
-}
-
-/// A field that the contract has and this server does not offer yet.
-fn not_offered(field: &str, instead: &str) -> Refusal {
-    let message = format!("Field {field}: is not offered yet; {instead}.");
-    Refusal::new(ErrorReason::NotOffered, message).with("field", field)
 }
 
 fn request_id(v: &mut Violations, text: &str) -> String {

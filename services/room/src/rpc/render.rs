@@ -7,14 +7,16 @@ use prost_types::Timestamp;
 
 use crate::model::{
     Class, Counters, Eyes, Host, HostState, Item, Offer, PurchaseMode, Question, QuestionState,
-    Room, RoomState,
+    Room, RoomState, SessionType,
 };
 
-fn time(at: Option<Micros>) -> Option<Timestamp> {
+pub use super::render_programme::*;
+
+pub(super) fn time(at: Option<Micros>) -> Option<Timestamp> {
     at.map(Micros::to_proto)
 }
 
-fn id(text: Option<impl Into<String>>) -> String {
+pub(super) fn id(text: Option<impl Into<String>>) -> String {
     text.map(Into::into).unwrap_or_default()
 }
 
@@ -23,7 +25,7 @@ pub fn host(host: &Host) -> pb::Host {
     pb::Host {
         host_id: host.id.into(),
         display_name: host.display_name.clone(),
-        creator_id: String::new(),
+        creator_id: id(host.creator_id),
         state: host_state(host.state).into(),
         decision_reason: host.decision_reason.clone(),
         create_time: Some(host.create_time.to_proto()),
@@ -43,12 +45,17 @@ fn host_state(state: HostState) -> pb::HostState {
 pub fn room(room: &Room, eyes: &Eyes, counters: Option<Counters>) -> pb::Room {
     let schedule = room.schedule;
     let planned = schedule.start.is_some() || schedule.end.is_some();
+    let own: Vec<_> = room.places_for(eyes).map(|place| place.outlet_id).collect();
+    let next = room
+        .next
+        .as_ref()
+        .and_then(|next| next.seen_from(eyes, &own));
     pb::Room {
         room_id: room.id.into(),
-        channel_id: String::new(),
+        channel_id: id(room.channel_id),
         title: room.title.clone(),
         theme: room.theme.clone(),
-        session_type: pb::SessionType::Shopping.into(),
+        session_type: session_type(room.session).into(),
         host_ids: room.hosts.iter().map(Into::into).collect(),
         outlet_ids: room
             .places_for(eyes)
@@ -67,11 +74,29 @@ pub fn room(room: &Room, eyes: &Eyes, counters: Option<Counters>) -> pb::Room {
         create_time: Some(room.create_time.to_proto()),
         etag: room.etag(),
         drop_id: id(room.drop_id),
-        venue: String::new(),
-        slot_id: String::new(),
-        slot_start_time: None,
-        overridden: false,
-        next_room_id: String::new(),
+        venue: retailers(eyes, &room.venue),
+        slot_id: id(room.slot.map(|slot| slot.slot_id)),
+        slot_start_time: time(room.slot.map(|slot| slot.start)),
+        overridden: room.overridden,
+        next_room_id: id(next),
+    }
+}
+
+/// What only the retailer is told.
+pub(super) fn retailers(eyes: &Eyes, text: &str) -> String {
+    match eyes {
+        Eyes::Retailer => text.to_owned(),
+        Eyes::Partner(_) | Eyes::Viewer(_) => String::new(),
+    }
+}
+
+/// What kind of session.
+pub fn session_type(session: SessionType) -> pb::SessionType {
+    match session {
+        SessionType::Shopping => pb::SessionType::Shopping,
+        SessionType::Course => pb::SessionType::Course,
+        SessionType::Tutorial => pb::SessionType::Tutorial,
+        SessionType::Original => pb::SessionType::Original,
     }
 }
 

@@ -1,30 +1,23 @@
 //! RoomService.
 
-use std::collections::BTreeSet;
-use std::fmt::Display;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ::store::Operation;
-use contracts::id::RoomId;
+use contracts::id::{ChannelId, RoomId};
 use contracts::room::v1::room_service_server::RoomService;
 use contracts::room::v1::*;
 use kit::caller::Caller;
-use kit::errors::{Fault, Refusal};
+use kit::errors::Fault;
 use kit::validate::{Violations, Window};
 use prost::Message;
 use tonic::Request;
 
-use super::{Answer, Api, Keys, after, etag, eyes, given, not_offered, open, render, request_id};
+use super::parse::{self, THEME_MAX, TITLE_MAX, VENUE_MAX};
+use super::{Answer, Api, Keys, after, etag, eyes, given, open, render, request_id};
 use crate::model::{self, Eyes, Schedule};
 use crate::ops::read::{ReadRoom, ReadRooms};
 use crate::ops::rooms::{CreateRoom, MoveRoom, Step};
 use crate::store::room::RoomQuery;
-
-const TITLE_MAX: usize = 200;
-const THEME_MAX: usize = 60;
-const BRAND_MAX: usize = 120;
-const REASON_MAX: usize = 200;
 
 /// What every move of a room is asked with.
 struct Move<'a, Q> {
@@ -57,9 +50,6 @@ impl RoomService for Api {
         let room = v.required("room", &asked.room);
         let operation = room.map(|room| self.draft(&mut v.nested("room"), room));
         v.finish()?;
-        if let Some(room) = room {
-            offered(room)?;
-        }
         let keys = Keys {
             method: "vitrine.room.v1.RoomService/CreateRoom",
             request_id,
@@ -97,7 +87,7 @@ impl RoomService for Api {
         let (caller, asked) = open(request)?;
         let step = |v: &mut Violations| {
             Some(Step::Pause {
-                reason: reason(v, &asked.reason),
+                reason: parse::reason(v, &asked.reason),
             })
         };
         let room = self
@@ -120,7 +110,7 @@ impl RoomService for Api {
         let (caller, asked) = open(request)?;
         let step = |v: &mut Violations| {
             Some(Step::End {
-                reason: reason(v, &asked.reason),
+                reason: parse::reason(v, &asked.reason),
             })
         };
         let room = self
@@ -179,16 +169,18 @@ impl RoomService for Api {
 
     async fn list_live_now(
         &self,
-        _request: Request<ListLiveNowRequest>,
+        request: Request<ListLiveNowRequest>,
     ) -> Answer<ListLiveNowResponse> {
-        Err(not_offered("ListLiveNow", "soon").into())
+        let (caller, asked) = open(request)?;
+        Ok(self.live_now(&caller, asked).await?.into())
     }
 
     async fn get_timeline(
         &self,
-        _request: Request<GetTimelineRequest>,
+        request: Request<GetTimelineRequest>,
     ) -> Answer<GetTimelineResponse> {
-        Err(not_offered("GetTimeline", "soon").into())
+        let (caller, asked) = open(request)?;
+        Ok(self.timeline(&caller, asked).await?.into())
     }
 }
 
@@ -209,6 +201,7 @@ impl Api {
             room_id: given(room_id)?,
             step: given(step)?,
             etag,
+            horizons: self.config.horizons(),
         };
         let keys = Keys {
             method: asked.method,
@@ -248,27 +241,32 @@ impl Api {
     fn draft(&self, v: &mut Violations, room: &Room) -> CreateRoom {
         let title = v.text("title", &room.title, 1..=TITLE_MAX);
         let theme = v.text("theme", &room.theme, 0..=THEME_MAX);
-        if SessionType::try_from(room.session_type).is_err() {
-            v.enumeration::<SessionType>("session_type", room.session_type);
+        let session = parse::session_type(v, room.session_type);
+        let channel_id = v.opt_id::<ChannelId>("channel_id", &room.channel_id);
+        let venue = v.text("venue", &room.venue, 0..=VENUE_MAX);
+        if room.channel_id.is_empty() && !venue.is_empty() {
+            v.add("venue", "must be empty for a room that is on no channel.");
         }
-        let hosts = ids(
-            v,
-            "host_ids",
-            &room.host_ids,
-            self.config.hosts_per_room_max,
-        );
-        let outlets = ids(
+        let config = &self.config;
+        let hosts = parse::ids(v, "host_ids", &room.host_ids, 1, config.hosts_per_room_max);
+        // On a channel none means all of the channel's.
+        let least = usize::from(room.channel_id.is_empty());
+        let outlets = parse::ids(
             v,
             "outlet_ids",
             &room.outlet_ids,
-            self.config.outlets_per_room_max,
+            least,
+            config.outlets_per_room_max,
         );
-        let brands = brands(v, &room.brand_rules, self.config.brand_rules_max);
+        let brands = parse::brands(v, &room.brand_rules, self.config.brand_rules_max);
         let window = v.window("schedule", &room.schedule);
         if window.start.is_some() && window.end.is_some() {
             self.schedule(v, window);
         }
         let drop_id = v.opt_id("drop_id", &room.drop_id);
+        if !session.has_cart() && !room.drop_id.is_empty() {
+            v.add("drop_id", "must be empty in a room without a cart.");
+        }
         let schedule = Schedule {
             start: window.start,
             end: window.end,
@@ -277,6 +275,9 @@ impl Api {
             title,
             theme,
             drop_id,
+            session,
+            channel_id,
+            venue,
             hosts,
             outlets,
             brands,
@@ -301,63 +302,5 @@ impl Api {
             );
         }
         Some(Step::Schedule { start, end })
-    }
-}
-
-fn reason(v: &mut Violations, text: &str) -> String {
-    v.text("reason", text, 0..=REASON_MAX)
-}
-
-/// Ids that are named once each.
-fn ids<I>(v: &mut Violations, field: &str, texts: &[String], most: usize) -> Vec<I>
-where
-    I: FromStr + Ord + Copy,
-    I::Err: Display,
-{
-    if !v.items(field, texts, 1..=most) {
-        return Vec::new();
-    }
-    let mut seen = BTreeSet::new();
-    let mut found = Vec::with_capacity(texts.len());
-    for (at, text) in texts.iter().enumerate() {
-        let field = format!("{field}[{at}]");
-        let Some(id) = v.id::<I>(&field, text) else {
-            continue;
-        };
-        if seen.insert(id) {
-            found.push(id);
-        } else {
-            v.add(&field, "is named twice.");
-        }
-    }
-    found
-}
-
-fn brands(v: &mut Violations, texts: &[String], most: usize) -> Vec<String> {
-    if !v.items("brand_rules", texts, 0..=most) {
-        return Vec::new();
-    }
-    let mut seen = BTreeSet::new();
-    for (at, text) in texts.iter().enumerate() {
-        let field = format!("brand_rules[{at}]");
-        v.text(&field, text, 1..=BRAND_MAX);
-        if !seen.insert(text) {
-            v.add(&field, "is named twice.");
-        }
-    }
-    texts.to_vec()
-}
-
-/// What the contract has and this server does not offer yet.
-fn offered(room: &Room) -> Result<(), Refusal> {
-    if !room.channel_id.is_empty() {
-        return Err(not_offered("room.channel_id", "leave it empty"));
-    }
-    match room.session_type() {
-        SessionType::Unspecified | SessionType::Shopping => Ok(()),
-        SessionType::Course | SessionType::Tutorial | SessionType::Original => Err(not_offered(
-            "room.session_type",
-            "use SESSION_TYPE_SHOPPING",
-        )),
     }
 }

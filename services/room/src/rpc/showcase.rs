@@ -105,6 +105,7 @@ impl ShowcaseService for Api {
         let operation = |item_id| ExplainItem {
             item_id,
             start: true,
+            listings_max: i64::from(self.config.listings_per_room_max),
         };
         let item = self
             .change_item(
@@ -125,6 +126,7 @@ impl ShowcaseService for Api {
         let operation = |item_id| ExplainItem {
             item_id,
             start: false,
+            listings_max: i64::from(self.config.listings_per_room_max),
         };
         let item = self
             .change_item(

@@ -5,12 +5,12 @@ use contracts::id::HostId;
 use kit::clock::Micros;
 use kit::errors::Fault;
 
-use super::{expect_one, id, word};
+use super::{expect_one, id, opt_id, word};
 use crate::model::{Host, HostState};
 
 macro_rules! columns {
     () => {
-        "h.host_id, h.display_name, h.state, h.decision_reason, h.create_time, h.version"
+        "h.host_id, h.display_name, h.creator_id, h.state, h.decision_reason, h.create_time, h.version"
     };
 }
 
@@ -18,6 +18,7 @@ macro_rules! columns {
 struct Row {
     host_id: String,
     display_name: String,
+    creator_id: String,
     state: String,
     decision_reason: String,
     create_time: i64,
@@ -29,6 +30,7 @@ impl Row {
         Ok(Host {
             id: id(&self.host_id)?,
             display_name: self.display_name,
+            creator_id: opt_id(&self.creator_id)?,
             state: word("state", &self.state, HostState::named)?,
             decision_reason: self.decision_reason,
             create_time: Micros(self.create_time),
@@ -42,10 +44,13 @@ pub async fn host_insert(tx: &mut Tx, host: &Host) -> Result<(), Fault> {
     sql!(
         tx,
         execute,
-        "INSERT INTO host (host_id, display_name, state, decision_reason, create_time, version) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO host (host_id, display_name, creator_id, state, decision_reason, create_time, version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         host.id,
         &host.display_name,
+        host.creator_id
+            .as_ref()
+            .map_or("", |creator| creator.as_str()),
         host.state.word(),
         &host.decision_reason,
         host.create_time,

@@ -76,6 +76,22 @@ pub async fn item_shows(tx: &mut Tx, room: &RoomId, product: &ProductId) -> Resu
     Ok(row.is_some())
 }
 
+/// Rooms that are not over, have brand rules and show a product; by id, as everybody who locks several locks them.
+pub async fn rooms_with_rules_showing(
+    tx: &mut Tx,
+    product: &ProductId,
+) -> Result<Vec<RoomId>, Fault> {
+    let rows = sql!(
+        tx,
+        all(String,),
+        "SELECT i.room_id FROM showcase_item AS i JOIN room AS r ON r.room_id = i.room_id WHERE i.product_id = $1 \
+         AND r.state <> 'ENDED' AND EXISTS (SELECT 1 FROM room_brand AS b WHERE b.room_id = i.room_id) \
+         ORDER BY i.room_id",
+        product
+    )?;
+    rows.iter().map(|(room,)| id(room)).collect()
+}
+
 /// Writes a new item.
 pub async fn item_insert(tx: &mut Tx, item: &Item) -> Result<(), Fault> {
     sql!(

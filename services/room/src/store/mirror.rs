@@ -1,15 +1,17 @@
 //! What the catalogue's feed brought. Only the feed writes here.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use ::store::{Tx, bulk, sql};
-use contracts::id::{OutletId, PartnerId, ProductId, RoomId};
+use contracts::id::{ListingId, OutletId, PartnerId, ProductId, RoomId};
 use contracts::money::{Currency, Money, Price};
+use kit::clock::Micros;
 use kit::errors::Fault;
 use kit::validate::Window;
 
 use super::{id, opt_id, time, word};
-use crate::model::{Assortment, Listing, ListingState, Place, PurchaseMode};
+use crate::model::{Assortment, Listing, ListingState, Offer, Place, PurchaseMode};
 
 /// Takes the number of the next change, and keeps others from taking one until the commit.
 async fn next(tx: &mut Tx) -> Result<i64, Fault> {
@@ -160,6 +162,13 @@ pub async fn places_by_outlets(tx: &mut Tx, outlets: &[OutletId]) -> Result<Vec<
         .collect()
 }
 
+macro_rules! listing_columns {
+    () => {
+        "l.listing_id, l.partner_id, l.product_id, l.variant_id, l.variant_label, l.currency_code, l.minor_units, \
+         l.per_quantity, l.retailer_discount_basis_points, l.purchase_mode, l.state, l.window_start, l.window_end"
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     listing_id: String,
@@ -214,13 +223,11 @@ pub async fn assortment(
     let rows = sql!(
         tx,
         all Row,
-        "SELECT l.listing_id, l.partner_id, l.product_id, l.variant_id, l.variant_label, l.currency_code, \
-         l.minor_units, l.per_quantity, l.retailer_discount_basis_points, l.purchase_mode, l.state, l.window_start, \
-         l.window_end FROM showcase_item AS i \
+        concat!("SELECT ", listing_columns!(), " FROM showcase_item AS i \
          CROSS JOIN (SELECT DISTINCT partner_id FROM room_outlet WHERE room_id = $1) AS o \
          JOIN listing AS l ON l.product_id = i.product_id AND l.partner_id = o.partner_id \
          WHERE i.room_id = $1 AND ($2 = '' OR l.partner_id = $2) AND l.state IN ('LIVE', 'PAUSED') \
-         ORDER BY l.listing_id LIMIT $3",
+         ORDER BY l.listing_id LIMIT $3"),
         room,
         one,
         limit
@@ -238,6 +245,53 @@ pub async fn assortment(
             .push(listing);
     }
     Ok(found)
+}
+
+/// What listings offer at a moment; those that offer nothing are left out.
+pub async fn listing_offers(
+    tx: &mut Tx,
+    listings: &[ListingId],
+    now: Micros,
+) -> Result<BTreeMap<ListingId, Offer>, Fault> {
+    let mut found = BTreeMap::new();
+    if listings.is_empty() {
+        return Ok(found);
+    }
+    let rows = bulk!(
+        tx,
+        all Row,
+        postgres: concat!(
+            "SELECT ", listing_columns!(), " FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+             (SELECT * FROM listing WHERE listing_id = k.id LIMIT 1) AS l"
+        ),
+        sqlite: concat!(
+            "SELECT ", listing_columns!(), " FROM json_each($1) AS k CROSS JOIN listing AS l ON l.listing_id = k.value->>0"
+        ),
+        columns: [listings]
+    )?;
+    let mut suspended: BTreeMap<PartnerId, bool> = BTreeMap::new();
+    for row in rows {
+        let listing = row.into_model()?;
+        let partner = listing.partner_id;
+        if let Entry::Vacant(entry) = suspended.entry(partner) {
+            entry.insert(partner_is_suspended(tx, &partner).await?);
+        }
+        if let Some(offer) = listing.offer(suspended[&partner], now) {
+            found.insert(listing.id, offer);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a partner may not sell now.
+pub async fn partner_is_suspended(tx: &mut Tx, partner: &PartnerId) -> Result<bool, Fault> {
+    let row = sql!(
+        tx,
+        optional(bool,),
+        "SELECT suspended FROM partner WHERE partner_id = $1",
+        partner
+    )?;
+    Ok(row.is_some_and(|(suspended,)| suspended))
 }
 
 async fn suspended(tx: &mut Tx, room: &RoomId) -> Result<BTreeSet<PartnerId>, Fault> {

@@ -1,12 +1,18 @@
 //! The service's tables: noun first, always in somebody's transaction.
 
+pub mod channel;
 pub mod counter;
+pub mod follow;
 pub mod host;
 pub mod item;
 pub mod log;
 pub mod mirror;
+pub mod occupancy;
+pub mod planned;
 pub mod question;
 pub mod room;
+pub mod slot;
+pub mod timeline;
 
 use contracts::id::{Id, IdError, Kind};
 use kit::clock::Micros;

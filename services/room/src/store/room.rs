@@ -3,26 +3,36 @@
 use std::collections::BTreeMap;
 
 use ::store::{StoreError, Tx, bulk, sql};
-use contracts::id::{OutletId, PartnerId, RoomId};
+use contracts::id::{ChannelId, OutletId, PartnerId, RoomId};
 use kit::clock::Micros;
 use kit::errors::Fault;
 
 use super::{expect_one, id, opt_id, time, word};
-use crate::model::{Place, Room, RoomState, Schedule};
+use crate::model::{NextRoom, Place, Room, RoomState, Schedule, SessionType, SlotTime};
 
 macro_rules! columns {
     () => {
-        "r.room_id, r.title, r.theme, r.drop_id, r.state, r.announced, r.state_reason, r.schedule_start, \
+        "r.room_id, r.title, r.theme, r.drop_id, r.session_type, r.channel_id, r.venue, r.slot_id, r.slot_start, \
+         r.overridden, r.next_room_id, r.state, r.announced, r.state_reason, r.schedule_start, \
          r.schedule_end, r.live_time, r.end_time, r.create_time, r.version"
     };
 }
 
+pub(super) use columns;
+
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     room_id: String,
     title: String,
     theme: String,
     drop_id: String,
+    session_type: String,
+    channel_id: String,
+    venue: String,
+    slot_id: String,
+    slot_start: i64,
+    overridden: bool,
+    next_room_id: String,
     state: String,
     announced: bool,
     state_reason: String,
@@ -37,11 +47,23 @@ struct Row {
 impl Row {
     /// The room without hosts, places and brands.
     fn into_model(self) -> Result<Room, Fault> {
+        let start = Micros(self.slot_start);
+        let slot = opt_id(&self.slot_id)?;
+        let next = opt_id(&self.next_room_id)?;
         Ok(Room {
             id: id(&self.room_id)?,
             title: self.title,
             theme: self.theme,
             drop_id: opt_id(&self.drop_id)?,
+            session: word("session_type", &self.session_type, SessionType::named)?,
+            channel_id: opt_id(&self.channel_id)?,
+            venue: self.venue,
+            slot: slot.map(|slot_id| SlotTime { slot_id, start }),
+            overridden: self.overridden,
+            next: next.map(|room_id| NextRoom {
+                room_id,
+                outlets: Vec::new(),
+            }),
             hosts: Vec::new(),
             places: Vec::new(),
             brands: Vec::new(),
@@ -65,12 +87,21 @@ pub async fn room_insert(tx: &mut Tx, room: &Room, epoch: &str) -> Result<(), Fa
     sql!(
         tx,
         execute,
-        "INSERT INTO room (room_id, title, theme, drop_id, state, announced, state_reason, schedule_start, \
-         schedule_end, create_time, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO room (room_id, title, theme, drop_id, session_type, channel_id, venue, slot_id, slot_start, \
+         overridden, next_room_id, state, announced, state_reason, schedule_start, schedule_end, create_time, version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', $11, $12, $13, $14, $15, $16, $17)",
         room.id,
         &room.title,
         &room.theme,
         room.drop_id.as_ref().map_or("", |drop| drop.as_str()),
+        room.session.word(),
+        room.channel_id
+            .as_ref()
+            .map_or("", |channel| channel.as_str()),
+        &room.venue,
+        room.slot.as_ref().map_or("", |slot| slot.slot_id.as_str()),
+        room.slot.map_or(0, |slot| slot.start.0),
+        room.overridden,
         room.state.word(),
         room.announced,
         &room.state_reason,
@@ -223,7 +254,7 @@ pub async fn rooms_list(tx: &mut Tx, query: &RoomQuery) -> Result<Vec<Room>, Fau
 }
 
 /// Puts hosts, places and brands to rooms that were read, and keeps their order.
-async fn with_parts(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Room>, Fault> {
+pub(super) async fn with_parts(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Room>, Fault> {
     let ids: Vec<String> = rows.iter().map(|row| row.room_id.clone()).collect();
     let mut rooms = rows
         .into_iter()
@@ -278,7 +309,24 @@ async fn with_parts(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Room>, Fault> {
             rooms[*at].brands.push(brand);
         }
     }
+    with_next(tx, &mut rooms).await?;
     Ok(rooms)
+}
+
+/// Puts to rooms that ended where the one that followed is shown.
+async fn with_next(tx: &mut Tx, rooms: &mut [Room]) -> Result<(), Fault> {
+    for next in rooms.iter_mut().filter_map(|room| room.next.as_mut()) {
+        let rows = sql!(
+            tx,
+            all(String,),
+            "SELECT outlet_id FROM room_outlet WHERE room_id = $1 ORDER BY place",
+            next.room_id
+        )?;
+        for (outlet,) in rows {
+            next.outlets.push(id(&outlet)?);
+        }
+    }
+    Ok(())
 }
 
 /// Writes what became of a room, from the version before.
@@ -287,7 +335,7 @@ pub async fn room_save(tx: &mut Tx, room: &Room) -> Result<(), Fault> {
         tx,
         execute,
         "UPDATE room SET state = $2, announced = $3, state_reason = $4, schedule_start = $5, schedule_end = $6, \
-         live_time = $7, end_time = $8, version = $9 WHERE room_id = $1 AND version = $9 - 1",
+         live_time = $7, end_time = $8, version = $9, next_room_id = $10 WHERE room_id = $1 AND version = $9 - 1",
         room.id,
         room.state.word(),
         room.announced,
@@ -296,9 +344,79 @@ pub async fn room_save(tx: &mut Tx, room: &Room) -> Result<(), Fault> {
         room.schedule.end,
         room.live_time,
         room.end_time,
-        room.version
+        room.version,
+        room.next.as_ref().map_or("", |next| next.room_id.as_str())
     )?;
     expect_one("room", touched)
+}
+
+/// Writes what a room is about anew; its state and version are written by [`room_save`].
+pub async fn room_rewrite(tx: &mut Tx, room: &Room) -> Result<(), Fault> {
+    sql!(
+        tx,
+        execute,
+        "UPDATE room SET title = $2, theme = $3, session_type = $4, venue = $5, overridden = $6 WHERE room_id = $1",
+        room.id,
+        &room.title,
+        &room.theme,
+        room.session.word(),
+        &room.venue,
+        room.overridden
+    )?;
+    sql!(
+        tx,
+        execute,
+        "DELETE FROM room_host WHERE room_id = $1",
+        room.id
+    )?;
+    sql!(
+        tx,
+        execute,
+        "DELETE FROM room_outlet WHERE room_id = $1",
+        room.id
+    )?;
+    sql!(
+        tx,
+        execute,
+        "DELETE FROM room_brand WHERE room_id = $1",
+        room.id
+    )?;
+    parts_insert(tx, room).await
+}
+
+/// The channel that carries a room, which it never leaves; its lock comes before the room's.
+pub async fn room_channel(tx: &mut Tx, room: &RoomId) -> Result<Option<ChannelId>, Fault> {
+    let row = sql!(
+        tx,
+        optional(String,),
+        "SELECT channel_id FROM room WHERE room_id = $1",
+        room
+    )?;
+    Ok(row
+        .map(|(channel,)| opt_id(&channel))
+        .transpose()?
+        .flatten())
+}
+
+/// Several rooms, in the order asked for; those that do not exist are left out.
+pub async fn rooms_by_ids(tx: &mut Tx, rooms: &[RoomId]) -> Result<Vec<Room>, Fault> {
+    if rooms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = bulk!(
+        tx,
+        all Row,
+        postgres: concat!(
+            "SELECT ", columns!(), " FROM UNNEST($1::TEXT[]) WITH ORDINALITY AS k(id, n) CROSS JOIN LATERAL \
+             (SELECT * FROM room WHERE room_id = k.id LIMIT 1) AS r ORDER BY k.n"
+        ),
+        sqlite: concat!(
+            "SELECT ", columns!(), " FROM json_each($1) AS k CROSS JOIN room AS r ON r.room_id = k.value->>0 \
+             ORDER BY k.key"
+        ),
+        columns: [rooms]
+    )?;
+    with_parts(tx, rows).await
 }
 
 /// Whether a room is shown at a place.

@@ -9,7 +9,11 @@ use contracts::common::v1::{Audience, RetailerRole, Window};
 use contracts::id::{OutletId, RoomId};
 use contracts::policy::Policies;
 use contracts::room::v1::audience_service_client::AudienceServiceClient;
+use contracts::room::v1::channel_service_client::ChannelServiceClient;
+use contracts::room::v1::creator_service_client::CreatorServiceClient;
+use contracts::room::v1::follow_service_client::FollowServiceClient;
 use contracts::room::v1::host_service_client::HostServiceClient;
+use contracts::room::v1::programme_service_client::ProgrammeServiceClient;
 use contracts::room::v1::room_event::Content;
 use contracts::room::v1::room_feed_service_client::RoomFeedServiceClient;
 use contracts::room::v1::room_service_client::RoomServiceClient;
@@ -47,6 +51,8 @@ pub fn brisk() -> Config {
         tail_poll_ms: 5,
         tail_gather_ms: 0,
         flush_interval_ms: 5,
+        director_poll_ms: 5,
+        programme_interval_s: 1,
         ..Config::default()
     }
 }
@@ -74,6 +80,10 @@ pub struct Hand {
     pub showcase: ShowcaseServiceClient<Through>,
     pub audience: AudienceServiceClient<Through>,
     pub feed: RoomFeedServiceClient<Through>,
+    pub channels: ChannelServiceClient<Through>,
+    pub programme: ProgrammeServiceClient<Through>,
+    pub creators: CreatorServiceClient<Through>,
+    pub follows: FollowServiceClient<Through>,
 }
 
 /// Makes a call as somebody: `call!(hand.rooms.get_room(request))`. Answers a Result.
@@ -280,7 +290,11 @@ impl Server {
             rooms: RoomServiceClient::with_interceptor(wire.clone(), bearer.clone()),
             showcase: ShowcaseServiceClient::with_interceptor(wire.clone(), bearer.clone()),
             audience: AudienceServiceClient::with_interceptor(wire.clone(), bearer.clone()),
-            feed: RoomFeedServiceClient::with_interceptor(wire.clone(), bearer),
+            feed: RoomFeedServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+            channels: ChannelServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+            programme: ProgrammeServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+            creators: CreatorServiceClient::with_interceptor(wire.clone(), bearer.clone()),
+            follows: FollowServiceClient::with_interceptor(wire.clone(), bearer),
         }
     }
 

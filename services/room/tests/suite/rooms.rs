@@ -113,20 +113,21 @@ on_both_engines! {
             ("room.schedule.end_time", Room { schedule: server.hours(3, 1), ..good.clone() }),
             ("room.schedule.end_time", Room { schedule: server.hours(1, 26), ..good.clone() }),
             ("room.drop_id", Room { drop_id: "drop".into(), ..good.clone() }),
+            ("room.drop_id", Room {
+                drop_id: contracts::id::DropId::from_uuid(1).into(),
+                session_type: SessionType::Course.into(),
+                ..good.clone()
+            }),
+            ("room.channel_id", Room { channel_id: "channel_1".into(), ..good.clone() }),
+            ("room.venue", Room { venue: "studio-1".into(), ..good.clone() }),
         ];
         for (field, room) in cases {
             assert_eq!(fields(create(&server, room).await), [field]);
         }
-        for (field, room) in [
-            ("room.channel_id", Room { channel_id: "channel_1".into(), ..good.clone() }),
-            ("room.session_type", Room { session_type: SessionType::Course.into(), ..good.clone() }),
-        ] {
-            let refused = refusal(create(&server, room).await);
-            assert_eq!((refused.reason, refused.metadata["field"].as_str()), (ErrorReason::NotOffered, field));
-        }
         let unknown_host = Room { host_ids: vec![HostId::from_uuid(9).into()], ..good.clone() };
         let unknown_outlet = Room { outlet_ids: vec![outlet_id(99).into()], ..good.clone() };
-        for room in [unknown_host, unknown_outlet] {
+        let unknown_channel = Room { channel_id: contracts::id::ChannelId::from_uuid(9).into(), ..good.clone() };
+        for room in [unknown_host, unknown_outlet, unknown_channel] {
             assert_eq!(reason(create(&server, room).await), ErrorReason::NotFound);
         }
         assert_eq!(reason(server.end(&unknown_room()).await), ErrorReason::NotFound);
