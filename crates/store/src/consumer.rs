@@ -35,7 +35,7 @@ use kit::caller::Caller;
 use kit::errors::Fault;
 use serde::{Deserialize, Serialize};
 
-pub use parked::{ParkedEntry, parked, retry_now};
+pub use parked::{ParkedEntry, Standing, consumers, parked, retry_now, skip};
 pub use source::{Direct, FeedSource, Pages, Remote};
 pub use status::Status;
 

@@ -28,23 +28,84 @@ pub struct ParkedEntry {
     pub next_time: i64,
 }
 
+/// Where a consumer of this database stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Standing {
+    /// Its name, such as `catalog-feed`.
+    pub consumer: String,
+    /// The position of the last entry that it applied; -1 when it started from lists.
+    pub position: i64,
+    /// When its place last moved, in microseconds.
+    pub moved_time: i64,
+    /// How many entries it has put aside.
+    pub parked: i64,
+}
+
+/// Every consumer that has ever run on this database, by name.
+pub async fn consumers(db: &Db, caller: &Caller) -> Result<Vec<Standing>, Fault> {
+    db.read(caller, Consumers).await
+}
+
 /// What a consumer has put aside, the oldest first.
 pub async fn parked(
     db: &Db,
     caller: &Caller,
-    consumer: &'static str,
+    consumer: &str,
     limit: u32,
 ) -> Result<Vec<ParkedEntry>, Fault> {
+    let consumer = consumer.to_owned();
     db.read(caller, List { consumer, limit }).await
 }
 
 /// Makes everything that a consumer has put aside due at once; after mending the cause.
-pub async fn retry_now(db: &Db, caller: &Caller, consumer: &'static str) -> Result<u64, Fault> {
+pub async fn retry_now(db: &Db, caller: &Caller, consumer: &str) -> Result<u64, Fault> {
+    let consumer = consumer.to_owned();
     db.execute(caller, RetryNow { consumer }).await
 }
 
+/// Gives up an entry that was put aside: it will never be applied, and what waited behind it goes on without it.
+/// False when there is no such entry. Who asked for it, and why, is in the audit trail.
+pub async fn skip(
+    db: &Db,
+    caller: &Caller,
+    consumer: &str,
+    position: i64,
+    reason: &str,
+) -> Result<bool, Fault> {
+    let skip = Skip {
+        consumer: consumer.to_owned(),
+        position,
+        reason: reason.to_owned(),
+    };
+    db.execute(caller, skip).await
+}
+
+/// The most consumers that are listed; a service has one or two.
+const CONSUMERS_MAX: i64 = 100;
+
+struct Consumers;
+
+impl Operation for Consumers {
+    type Output = Vec<Standing>;
+
+    fn name(&self) -> &'static str {
+        "consumer.list"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
+        Ok(sql!(
+            tx,
+            all Standing,
+            "SELECT c.consumer, c.position, c.moved_time, \
+             (SELECT COUNT(*) FROM feed_parked p WHERE p.consumer = c.consumer) AS parked \
+             FROM feed_cursor c ORDER BY c.consumer LIMIT $1",
+            CONSUMERS_MAX
+        )?)
+    }
+}
+
 struct List {
-    consumer: &'static str,
+    consumer: String,
     limit: u32,
 }
 
@@ -61,14 +122,14 @@ impl Operation for List {
             all ParkedEntry,
             "SELECT position, aggregate_id, error, attempts, first_time, next_time FROM feed_parked \
              WHERE consumer = $1 ORDER BY position LIMIT $2",
-            self.consumer,
+            &self.consumer,
             i64::from(self.limit)
         )?)
     }
 }
 
 struct RetryNow {
-    consumer: &'static str,
+    consumer: String,
 }
 
 impl Operation for RetryNow {
@@ -79,13 +140,52 @@ impl Operation for RetryNow {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<u64, Fault> {
-        tx.audit(self.name(), self.consumer, "done");
+        tx.audit(self.name(), self.consumer.as_str(), "done");
         Ok(sql!(
             tx,
             execute,
             "UPDATE feed_parked SET next_time = 0 WHERE consumer = $1",
-            self.consumer
+            &self.consumer
         )?)
+    }
+}
+
+struct Skip {
+    consumer: String,
+    position: i64,
+    reason: String,
+}
+
+impl Operation for Skip {
+    type Output = bool;
+
+    fn name(&self) -> &'static str {
+        "consumer.skip"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        let gone = sql!(
+            tx,
+            optional(String,),
+            "DELETE FROM feed_parked WHERE consumer = $1 AND position = $2 RETURNING aggregate_id",
+            &self.consumer,
+            self.position
+        )?;
+        let place = format!("{}/{}", self.consumer, self.position);
+        let Some((aggregate_id,)) = gone else {
+            tx.audit(self.name(), place, "not parked");
+            return Ok(false);
+        };
+        // What waited behind it is due now, not when its own turn would have come.
+        sql!(
+            tx,
+            execute,
+            "UPDATE feed_parked SET next_time = 0 WHERE consumer = $1 AND aggregate_id = $2 AND aggregate_id <> ''",
+            &self.consumer,
+            aggregate_id
+        )?;
+        tx.audit(self.name(), place, self.reason.as_str());
+        Ok(true)
     }
 }
 

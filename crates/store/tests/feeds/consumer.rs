@@ -11,7 +11,9 @@ use contracts::feed::FeedMessage;
 use kit::caller::Caller;
 use kit::clock::{Clock, Micros};
 use kit::errors::{Fault, Refusal};
-use store::consumer::{Consume, Consumer, ConsumerConfig, FeedSource, Remote, parked, retry_now};
+use store::consumer::{
+    Consume, Consumer, ConsumerConfig, FeedSource, Remote, consumers, parked, retry_now, skip,
+};
 use store::feed::SweepFeed;
 use store::{Db, Tx, sql};
 use tokio_util::sync::CancellationToken;
@@ -107,6 +109,26 @@ on_both_engines! {
         until("it is applied without waiting", || async { running.status.parked() == 0 }).await;
         running.stop().await;
         assert_eq!(effects(&t.db).await.len(), 1);
+    }
+
+    async fn what_is_given_up_frees_those_behind_it(t: TestDb) {
+        t.db.execute(&system(), Ddl::Effects).await.expect("a table");
+        publish(&t.db, None, "a", 1, 4).await;
+        let running = Running::start(&t.db, direct(&t.db), Effects::new(move |meta| {
+            (meta.etag == "2").then(|| Refusal::new(ErrorReason::WrongState, "never").into())
+        }), quick());
+        running.caught_up(4).await;
+        let standing = consumers(&t.db, &system()).await.expect("a list");
+        assert_eq!(standing.iter().map(|one| (one.consumer.as_str(), one.position, one.parked)).collect::<Vec<_>>(), [("test", 4, 3)]);
+        assert!(!skip(&t.db, &system(), "test", 1, "mistaken").await.expect("asked"));
+        assert!(!skip(&t.db, &system(), "other", 2, "mistaken").await.expect("asked"));
+        assert!(skip(&t.db, &system(), "test", 2, "the product is gone").await.expect("asked"));
+        until("the others are applied", || async { running.status.parked() == 0 }).await;
+        running.stop().await;
+        // Applied in their order; the handler of these tests notices that one is missing.
+        let expected = [("a", 1), ("out of order", 3), ("out of order", 4)];
+        assert_eq!(effects(&t.db).await, expected.map(|(what, number)| (what.to_owned(), number)));
+        assert!(!skip(&t.db, &system(), "test", 2, "again").await.expect("asked"));
     }
 
     async fn what_may_pass_stops_the_cursor_and_parks_nothing(t: TestDb) {
