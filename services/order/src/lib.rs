@@ -1,4 +1,4 @@
-//! Orders: who gets which units, at what price, and what was paid for them.
+//! Orders: who gets which units, at what price, and what was paid for them, here or in the retailer's shop.
 //!
 //! The service owns the sellable units (allotments and drops), the handshake with partners (quote, place, hold,
 //! confirm, cancel), payments and refunds, and the one table of contact data. Terms and partner keys reach it by
@@ -30,8 +30,16 @@
 //!    been cancelled or lost they are exactly what was paid.
 //! 8. A key has one effect. The same key and content gives the same answer for ever, from what never changes.
 //! 9. Line counters only grow: `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`.
-//! 10. Whatever changes is published in the same transaction. Feeds, logs and the audit trail hold no contact
-//!     data, and every read of it is in the audit trail.
+//! 10. Whatever changes is published in the same transaction, but for what promises nothing (quotes, deep links) and
+//!     what no order ever sees (exchange rates). Feeds, logs and the audit trail hold no contact data, and every read
+//!     of it is in the audit trail.
+//! 11. An order line was agreed on while the partner collects: by the purchase mode in force at placement, or by a
+//!     quote from before a switch that is still honoured. Where the retailer collects there are deep links instead.
+//! 12. A deep link counts only with a token that this service sealed. A purchase of the retailer's shop is reported
+//!     once per link and shop order; what goes back of it never exceeds it, line by line and in money, nor the
+//!     commission. None of this touches orders, payments or refunds.
+//! 13. Rates convert reports and nothing else. They are exact, dated and never edited; what is converted is rounded
+//!     once, and its parts sum to it.
 
 pub mod config;
 pub mod events;
