@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, VitrineConfig};
-use crate::{demo, migrate, probe, serve, token};
+use crate::{demo, migrate, ops, probe, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
@@ -49,6 +49,12 @@ enum Command {
     Config,
     /// Mint development tokens and sign payment statements with the keys of the data folder.
     Token(token::TokenArgs),
+    /// Check the audit trails of the databases.
+    #[command(subcommand)]
+    Audit(ops::Audit),
+    /// See and mend what the consumers of feeds have put aside.
+    #[command(subcommand)]
+    Feed(ops::Feed),
     /// Ask a running process whether it is ready; exits 0 when it is.
     Probe(ProbeArgs),
 }
@@ -175,6 +181,8 @@ impl Cli {
                 Err(error) => Err(error.into()),
             },
             Command::Token(args) => token::run(&config, &args).map(|()| ExitCode::SUCCESS),
+            Command::Audit(asked) => ops::audit(&config, &asked).await,
+            Command::Feed(asked) => ops::feed(&config, &asked).await,
             Command::Probe(args) => {
                 probe::run(&config, args.address, args.service, args.wait).await
             }

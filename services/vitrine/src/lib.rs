@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod keys;
 pub mod migrate;
+pub mod ops;
 pub mod probe;
 pub mod sandbox;
 pub mod serve;
