@@ -279,7 +279,11 @@ async fn a_check_is_asked_once_while_its_answer_is_fresh() {
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     tokio::time::advance(Duration::from_millis(900)).await;
     assert!(life.is_ready().await);
-    assert_eq!(asked.load(Ordering::SeqCst), 2, "a good answer is kept longer");
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        2,
+        "a good answer is kept longer"
+    );
     tokio::time::advance(Duration::from_millis(100)).await;
     assert!(life.is_ready().await);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
