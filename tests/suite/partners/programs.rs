@@ -34,7 +34,12 @@ impl Program {
 pub fn python() -> Option<Program> {
     static READY: OnceLock<Option<Program>> = OnceLock::new();
     READY
-        .get_or_init(|| usable("Python (python3 with venv)", install_python()))
+        .get_or_init(|| {
+            usable(
+                "Python (python3 with venv, 3.10 or later)",
+                install_python(),
+            )
+        })
         .clone()
 }
 
@@ -86,6 +91,31 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What an interpreter says of its version; it has to be at least this one.
+fn version(interpreter: &str, least: (u32, u32)) -> anyhow::Result<String> {
+    let asked = Command::new(interpreter)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("{interpreter} cannot be started"))?;
+    let said = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+    let mut numbers = said
+        .trim_start_matches(|c: char| !c.is_ascii_digit())
+        .split('.')
+        .map_while(|n| n.parse::<u32>().ok());
+    let found = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    if found < least {
+        bail!(
+            "{interpreter} is {said}, older than {}.{}",
+            least.0,
+            least.1
+        );
+    }
+    Ok(said)
+}
+
 /// Does what is wanted unless it was done for the same content before.
 fn once_for(
     folder: &Path,
@@ -109,7 +139,9 @@ fn install_python() -> anyhow::Result<Program> {
     let requirements = scripts.join("requirements.txt");
     let folder = installed("python");
     let interpreter = folder.join("venv/bin/python");
-    once_for(&folder, &std::fs::read_to_string(&requirements)?, || {
+    let version = version("python3", (3, 10))?;
+    let content = format!("{version}\n{}", std::fs::read_to_string(&requirements)?);
+    once_for(&folder, &content, || {
         run(Command::new("python3")
             .args(["-m", "venv"])
             .arg(folder.join("venv")))?;
@@ -172,19 +204,16 @@ fn contracts(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 fn install_node() -> anyhow::Result<Program> {
     let sources = tests().join("partners/node");
     let folder = installed("node");
-    let packages = ["package.json", "package-lock.json", ".npmrc"];
-    once_for(
-        &folder,
-        &std::fs::read_to_string(sources.join(packages[1]))?,
-        || {
-            for name in packages {
-                std::fs::copy(sources.join(name), folder.join(name))?;
-            }
-            run(Command::new("npm")
-                .args(["ci", "--no-audit", "--no-fund"])
-                .current_dir(&folder))
-        },
-    )?;
+    let version = version("node", (20, 0))?;
+    let lock = std::fs::read_to_string(sources.join("package-lock.json"))?;
+    once_for(&folder, &format!("{version}\n{lock}"), || {
+        for name in ["package.json", "package-lock.json", ".npmrc"] {
+            std::fs::copy(sources.join(name), folder.join(name))?;
+        }
+        run(Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(&folder))
+    })?;
     // Node looks for packages beside the file that imports them.
     for entry in std::fs::read_dir(&sources)? {
         let path = entry?.path();
