@@ -283,6 +283,16 @@ fn write_all(mut file: File, taken: &mpsc::Receiver<Item>) {
     }
 }
 
+/// Reads a journal that is still being written: what is whole of it.
+pub fn whole_lines(path: &Path) -> anyhow::Result<Vec<Line>> {
+    let text = std::fs::read_to_string(path)?;
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole
+        .lines()
+        .map(|line| Ok(serde_json::from_str(line)?))
+        .collect()
+}
+
 /// Reads a journal back.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     let file = File::open(path).with_context(|| format!("no journal at {}", path.display()))?;

@@ -47,6 +47,8 @@ pub struct Report {
     pub scenario: &'static str,
     pub engine: &'static str,
     pub seed: u64,
+    /// What was done to the suite: kills, restarts, starts in an order.
+    #[serde(rename = "outages")]
     pub kills: Vec<Kill>,
     /// From the start of a process until it was ready, PostgreSQL up.
     pub ready: Times,
@@ -142,7 +144,7 @@ impl Report {
             all.join(" · ")
         };
         let mut text = format!(
-            "{} on {}, seed {}\n  kills         {}: {}\n  ready         {}\n",
+            "{} on {}, seed {}\n  outages       {}: {}\n  ready         {}\n",
             self.scenario,
             self.engine,
             self.seed,
@@ -158,19 +160,21 @@ impl Report {
             ));
         }
         let driver = &self.driver;
-        text.push_str(&format!(
-            "  calls         {} acknowledged ({}), {} refused, {} tried more than once, {} given up, longest wait {} ms\n  feeds         {} entries watched, streams went on {} times\n  checks        {}, violations {}\n",
-            driver.acknowledged,
-            list(&self.acknowledged),
-            driver.refused,
-            driver.retried,
-            driver.gave_up,
-            driver.longest_wait_ms,
-            self.feed_entries_watched,
-            self.streams_resumed,
-            self.checks,
-            self.violations.len(),
-        ));
+        if driver.acknowledged > 0 {
+            text.push_str(&format!(
+                "  calls         {} acknowledged ({}), {} refused, {} tried more than once, {} given up, longest wait {} ms\n  feeds         {} entries watched, streams went on {} times\n  checks        {}, violations {}\n",
+                driver.acknowledged,
+                list(&self.acknowledged),
+                driver.refused,
+                driver.retried,
+                driver.gave_up,
+                driver.longest_wait_ms,
+                self.feed_entries_watched,
+                self.streams_resumed,
+                self.checks,
+                self.violations.len(),
+            ));
+        }
         if !driver.tried_again_after.is_empty() {
             let met = list(&driver.tried_again_after);
             text.push_str(&format!("  tried again after: {met}\n"));

@@ -10,6 +10,7 @@ use prost::Message;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use testkit::Engine;
 use vitrine::cli::Service;
 
 use crate::client::{Caller, Ended, Network, reason};
@@ -24,6 +25,9 @@ const LOOKS: u32 = 600;
 
 /// Starts the services in `orders` of the 24 orders, each time on empty databases, and sells one thing.
 pub fn run(options: &Options, orders: usize) -> anyhow::Result<Option<Report>> {
+    if options.engine == Engine::Sqlite {
+        bail!("on SQLite there is one process and nothing to order: leave out --engine sqlite");
+    }
     let Some(mut world) = World::lay_out(options.engine, options.program.clone(), options.keep)?
     else {
         return Ok(None);

@@ -17,6 +17,9 @@ use crate::kills::place;
 use crate::pause::pause_thread;
 use crate::world::{Driver, World};
 
+/// Looks whether there is enough, half a second apart.
+const ROUNDS_MAX: u32 = 120;
+
 /// Damages what the journal says, or what was read.
 type Damage = fn(&mut Facts, &mut State);
 
@@ -52,7 +55,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 /// Every kind there is.
-const ALL: [Kind; 21] = [
+const ALL: [Kind; 22] = [
     Kind::OrderLost,
     Kind::OrderDoubled,
     Kind::AnswerChanged,
@@ -62,6 +65,7 @@ const ALL: [Kind; 21] = [
     Kind::UnitsNotConserved,
     Kind::MovementLost,
     Kind::ChangeLost,
+    Kind::HoldBroken,
     Kind::ParcelLost,
     Kind::ParcelDoubled,
     Kind::EffectMissedOrDoubled,
@@ -88,9 +92,39 @@ fn play(world: &World) -> anyhow::Result<Facts> {
         patience_s: 60,
     };
     let driver = Driver::start(&plan, &world.folder)?;
-    pause_thread(Duration::from_secs(4));
+    let mut facts = Facts::default();
+    for _ in 0..ROUNDS_MAX {
+        pause_thread(Duration::from_millis(500));
+        facts = Facts::of(journal::whole_lines(&plan.journal)?);
+        if has_everything(&facts) {
+            break;
+        }
+    }
     driver.finish()?;
+    if !has_everything(&facts) {
+        bail!("the driver did not come to every kind of call in time");
+    }
     Ok(Facts::of(journal::read(&plan.journal)?))
+}
+
+/// Whether there is something of everything that is to be damaged.
+fn has_everything(facts: &Facts) -> bool {
+    let count = |wanted: fn(&Answer) -> bool| {
+        let acknowledged = facts.acknowledged();
+        acknowledged.filter(|(_, answer)| wanted(answer)).count()
+    };
+    // Among so many orders some are abandoned.
+    count(|a| matches!(a, Answer::Placed { .. })) > 100
+        && count(|a| matches!(a, Answer::Paid { paid: false, .. })) > 0
+        && count(|a| matches!(a, Answer::Extended { .. })) > 0
+        && count(|a| matches!(a, Answer::Contact { .. })) > 0
+        && count(|a| matches!(a, Answer::Shipped { .. })) > 0
+        && count(|a| matches!(a, Answer::Received)) > 0
+        && count(|a| matches!(a, Answer::Refunded { .. })) > 0
+        && count(|a| matches!(a, Answer::Moved { .. })) > 0
+        && count(|a| matches!(a, Answer::Product { .. })) > 0
+        && count(|a| matches!(a, Answer::Question { .. })) > 0
+        && facts.watched.get("order").is_some_and(|w| w.len() > 10)
 }
 
 fn read(world: &World, facts: &Facts) -> anyhow::Result<State> {
@@ -248,7 +282,12 @@ fn damaged_state() -> Vec<(Kind, Damage)> {
             s.allotments[0].sold += 1;
         }),
         (Kind::MovementLost, |_, s| {
-            s.movements.pop();
+            let top_up = contracts::order::v1::MovementKind::TopUp as i32;
+            let last = s.movements.iter().rposition(|m| m.kind == top_up);
+            s.movements.remove(last.expect("something was topped up"));
+        }),
+        (Kind::HoldBroken, |_, s| {
+            s.expired.values_mut().for_each(|at| *at -= 60_000_000);
         }),
         (Kind::ChangeLost, |_, s| {
             for order in &mut s.orders {

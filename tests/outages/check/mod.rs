@@ -42,6 +42,8 @@ pub enum Kind {
     MovementLost,
     /// An acknowledged extension, cancellation or contact left no trace.
     ChangeLost,
+    /// A hold ended before the time that was promised.
+    HoldBroken,
     /// An acknowledged shipment or tracking event is missing.
     ParcelLost,
     /// Shipments hold more than one for a key.

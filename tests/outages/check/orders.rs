@@ -11,6 +11,7 @@ pub fn check(facts: &Facts, state: &State, findings: &mut Findings) {
     same_key_same_answer(facts, findings);
     orders(facts, state, findings);
     changes(facts, state, findings);
+    holds(facts, state, findings);
     last_words(state, findings);
 }
 
@@ -146,6 +147,27 @@ fn changes(facts: &Facts, state: &State, findings: &mut Findings) {
         let should = usize::from(order.pay_time.is_some());
         findings.that(Kind::EffectMissedOrDoubled, paid == should, || {
             format!("{} stands in the feed as paid {paid} times", order.order_id)
+        });
+    }
+}
+
+/// No hold ends before the time that was promised with it.
+fn holds(facts: &Facts, state: &State, findings: &mut Findings) {
+    for (call, answer) in facts.acknowledged() {
+        let (order, until) = match (call, answer) {
+            (
+                _,
+                Answer::Placed {
+                    order, hold_until, ..
+                },
+            ) => (order, hold_until),
+            (Call::Extend { order, .. }, Answer::Extended { until }) => (order, until),
+            _ => continue,
+        };
+        let kept = state.expired.get(order).is_none_or(|at| at >= until);
+        findings.that(Kind::HoldBroken, kept, || {
+            let at = state.expired.get(order);
+            format!("{order} was held until {until} and expired at {at:?}")
         });
     }
 }

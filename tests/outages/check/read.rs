@@ -8,6 +8,7 @@ use contracts::catalog::v1 as catalog;
 use contracts::fulfillment::v1 as fulfillment;
 use contracts::order::v1 as order;
 use contracts::room::v1 as room;
+use kit::clock::Micros;
 use prost::Message;
 use vitrine::token::{Role, partner_claims, retailer_claims};
 
@@ -33,6 +34,8 @@ pub struct State {
     pub payments: Vec<order::Payment>,
     /// Changes in the order feed: order, change, its etag.
     pub changes: Vec<(String, i32)>,
+    /// When the order feed says that an order's hold ran out, in microseconds since 1970 UTC.
+    pub expired: BTreeMap<String, i64>,
     /// The last word of the order feed on each order.
     pub last_word: BTreeMap<String, order::Order>,
     pub allotments: Vec<order::Allotment>,
@@ -263,6 +266,13 @@ impl Reader {
                     Some(Content::OrderChanged(changed)) => {
                         let change = changed.change;
                         if let Some(order) = changed.order {
+                            if change == order::OrderChange::Expired as i32 {
+                                let at = entry.meta.as_ref().and_then(|m| m.commit_time);
+                                let at = at.as_ref().and_then(Micros::from_proto);
+                                state
+                                    .expired
+                                    .insert(order.order_id.clone(), at.map_or(0, |at| at.0));
+                            }
                             state.changes.push((order.order_id.clone(), change));
                             state.last_word.insert(order.order_id.clone(), order);
                         }
