@@ -355,8 +355,10 @@ CREATE TABLE refund (
     finish_time       INTEGER,
     version           INTEGER NOT NULL CONSTRAINT refund_version CHECK (version >= 1),
     CONSTRAINT refund_finished CHECK ((state = 'AUTHORISED') = (finish_time IS NULL)),
+    -- What pays nothing back needs no report, so it has no reference.
     CONSTRAINT refund_reported CHECK ((state = 'AUTHORISED') = (report_time IS NULL)
-        AND (state = 'AUTHORISED') = (refund_reference = '')),
+        AND (state <> 'AUTHORISED' OR refund_reference = '')
+        AND (state = 'AUTHORISED' OR refund_reference <> '' OR (shopper_amount = 0 AND partner_amount = 0))),
     CONSTRAINT refund_failed CHECK ((state = 'FAILED') = (failure <> '')),
     CONSTRAINT refund_of_return CHECK ((reason = 'RETURNED') = (return_id <> ''))
 ) STRICT;

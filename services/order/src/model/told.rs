@@ -82,7 +82,8 @@ impl News {
     }
 }
 
-/// A refund that is authorised; which payment it is of is known when that payment is counted.
+/// A refund that is authorised; which payment it is of is known when that payment is counted. One for a return of
+/// goods for which nothing was paid is executed as it is made: whoever waits for a return's refund sees it end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRefund {
     /// The refund.
@@ -99,6 +100,13 @@ pub struct NewRefund {
     pub lines: Vec<RefundLine>,
     /// The return it is for.
     pub return_id: Option<ReturnId>,
+}
+
+impl NewRefund {
+    /// Whether there is nothing to pay back.
+    pub fn is_nothing(&self) -> bool {
+        self.shopper_amount.minor_units == 0 && self.partner_amount.minor_units == 0
+    }
 }
 
 /// What happened, with the thing as it was right after.
@@ -264,7 +272,7 @@ impl Tale {
         let (order, refund) = (step.order, step.refund);
         let (order_id, currency) = (*order.order_id(), order.placement.amount.currency);
         self.events.push((index, Event::Stepped(step.kind, order)));
-        if refund.is_zero() {
+        if refund.is_zero() && return_id.is_none() {
             return;
         }
         // Parts of one payment, so their sum fits as well as it does.

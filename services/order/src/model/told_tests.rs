@@ -141,13 +141,19 @@ impl Life {
         self.next = next;
         self.last = Some(news);
         for new in std::mem::take(&mut self.tale.new_refunds) {
-            self.refunds.push(refund(
+            let nothing = new.is_nothing();
+            let amounts = (new.reason, new.shopper_amount, new.partner_amount);
+            let mut made = refund(
                 new.refund_id,
                 self.order_id,
-                (new.reason, new.shopper_amount, new.partner_amount),
+                amounts,
                 new.lines,
                 new.return_id,
-            ));
+            );
+            if nothing {
+                made.state = RefundState::Executed;
+            }
+            self.refunds.push(made);
         }
     }
 

@@ -133,6 +133,7 @@ fn authorised(
     (payment_id, payment_reference): &(PaymentId, String),
     now: Micros,
 ) -> Refund {
+    let done = new.is_nothing();
     Refund {
         refund_id: new.refund_id,
         order_id: new.order_id,
@@ -142,15 +143,18 @@ fn authorised(
         reason: new.reason,
         shopper_amount: new.shopper_amount,
         partner_amount: new.partner_amount,
-        state: RefundState::Authorised,
+        state: match done {
+            true => RefundState::Executed,
+            false => RefundState::Authorised,
+        },
         lines: new.lines.clone(),
         return_id: new.return_id,
         create_time: now,
         attempt: 1,
         failure: None,
         refund_reference: String::new(),
-        report_time: None,
-        finish_time: None,
+        report_time: done.then_some(now),
+        finish_time: done.then_some(now),
         version: 1,
     }
 }

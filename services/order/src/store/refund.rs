@@ -143,14 +143,14 @@ pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault
         tx,
         execute,
         postgres: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
-                   currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id) \
+                   currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id, report_time) \
                    SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
                    $7::TEXT[], $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], $12::BIGINT[], $13::BIGINT[], \
-                   $14::BIGINT[], $15::TEXT[])",
+                   $14::BIGINT[], $15::TEXT[], $16::BIGINT[])",
         sqlite: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
-                 currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id) \
+                 currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id, report_time) \
                  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14 \
+                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15 \
                  FROM json_each($1)",
         columns: [
             column(refunds, |r| r.refund_id), column(refunds, |r| r.order_id), column(refunds, |r| r.partner_id),
@@ -159,7 +159,8 @@ pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault
             column(refunds, |r| r.shopper_amount.minor_units), column(refunds, |r| r.partner_amount.minor_units),
             column(refunds, |r| r.state.as_str()), lines, column(refunds, |r| r.create_time),
             column(refunds, |r| r.finish_time), column(refunds, |r| r.version),
-            column(refunds, |r| r.return_id.as_ref().map_or("", |return_id| return_id.as_str()))
+            column(refunds, |r| r.return_id.as_ref().map_or("", |return_id| return_id.as_str())),
+            column(refunds, |r| r.report_time)
         ]
     )?;
     Ok(())

@@ -7,6 +7,7 @@ use contracts::common::v1::RetailerRole;
 use contracts::id::kind;
 use contracts::order::v1 as pb;
 use contracts::order::v1::order_feed_entry::Content as OrderContent;
+use store::{Operation, Tx, sql};
 use testkit::{TestDb, on_both_engines};
 use tonic::Code;
 
@@ -61,6 +62,31 @@ pub async fn reported(world: &World, request: pb::ReportRefundRequest) -> pb::Re
     let answer = world.partner(1).orders.report_refund(request).await;
     let answer = answer.expect("recorded").into_inner();
     answer.refund.expect("the refund")
+}
+
+/// Carries out a statement of SQL that a constraint must refuse.
+macro_rules! refuses {
+    ($world:ident, $constraint:literal, $statement:literal) => {{
+        struct Raw;
+        impl Operation for Raw {
+            type Output = u64;
+
+            fn name(&self) -> &'static str {
+                "test.raw"
+            }
+
+            async fn run(&self, tx: &mut Tx) -> Result<u64, kit::errors::Fault> {
+                Ok(sql!(tx, execute, $statement)?)
+            }
+        }
+        let fault = $world.t.execute(Raw).await.expect_err($statement);
+        assert!(
+            fault.chain().contains($constraint),
+            "{}: {}",
+            $statement,
+            fault.chain()
+        );
+    }};
 }
 
 /// An order of partner 1 of which this many units are cancelled, and the refund for them.
@@ -319,6 +345,22 @@ on_both_engines! {
         // What ConfirmPayment answers to a repetition is still the instruction as first authorised.
         let repeated = world.pay(&world.payment(1, &placed.order_id, "less", PRICE - 1)).await;
         assert_eq!(repeated.refund, Some(less));
+    }
+
+    async fn the_tables_refuse_more_than_was_paid(t: TestDb) {
+        let world = World::start(t).await;
+        world.stock(10).await;
+        let (_, refund) = cancelled(&world, "o-1", 2, 1).await;
+        refuses!(world, "payment_refunded", "UPDATE payment SET refunded = amount + 1");
+        refuses!(world, "payment_partner_refunded", "UPDATE payment SET partner_refunded = partner_amount + 1");
+        refuses!(world, "payment_paid_back", "UPDATE payment SET paid_back = refunded + 1");
+        refuses!(world, "payment_partner_paid_back", "UPDATE payment SET partner_paid_back = partner_refunded + 1");
+        refuses!(world, "orders_paid_back", "UPDATE orders SET paid_back = payable + 1");
+        refuses!(world, "orders_partner_paid_back", "UPDATE orders SET partner_paid_back = partner_discount + 1");
+        refuses!(world, "orders_refund_state", "UPDATE orders SET payment_state = 'PAID'");
+        refuses!(world, "order_line_refunded_for", "UPDATE order_line SET refunded = cancelled + 1");
+        refuses!(world, "refund_finished", "UPDATE refund SET state = 'EXECUTED'");
+        assert_eq!(refunds(&world, &refund.order_id).await, [refund]);
     }
 
     async fn twins_of_a_report_do_it_once(t: TestDb) {

@@ -12,7 +12,7 @@ use testkit::{TestDb, on_both_engines};
 
 use crate::progress::{Apply, Line, entry, tell, until};
 use crate::refunds::{claims, refunds, report, reported};
-use crate::world::{PRICE, World, listing_with, money, nth, setup};
+use crate::world::{PRICE, World, listing_with, money, nth, refused, setup};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -153,6 +153,75 @@ on_both_engines! {
         apply(&world, news(&placed, 4, fulfillment::ReturnState::Cancelled, &[(0, 0, 0)])).await;
         assert_eq!(aftersale(&world, &placed.order_id).await, pb::AftersaleState::Returned);
         assert_eq!(refunds(&world, &placed.order_id).await.len(), 1);
+    }
+
+    async fn goods_for_which_nothing_was_paid_come_back_too(t: TestDb) {
+        let world = World::start(t).await;
+        let allotments = world.stock(10).await;
+        // Three for a cent: the share of the first unit is nothing, that of all three is the cent.
+        world.enter_listing(listing_with(1, |terms| {
+            terms.price = Some(common::Price { amount: money(1), per_quantity: 3 });
+        })).await;
+        let request = pb::PlaceOrderRequest { expected_payable: money(1), ..world.order("o-1", &[(1, 3)]) };
+        let placed = world.partner(1).orders.place_order(request).await.expect("placed").into_inner();
+        world.pay(&world.payment(1, &placed.order_id, "p", 1)).await;
+        apply(&world, entry(&placed, &[delivered(3)])).await;
+        apply(&world, news(&placed, 1, fulfillment::ReturnState::Received, &[(0, 1, 1)])).await;
+        let found = refunds(&world, &placed.order_id).await;
+        assert_eq!((found.len(), found[0].state()), (1, pb::RefundState::Executed));
+        assert_eq!((found[0].shopper_amount.clone(), found[0].partner_amount.clone()), (money(0), money(0)));
+        assert!(found[0].finish_time.is_some() && found[0].refund_reference.is_empty());
+        let order = world.get(&placed.order_id).await;
+        let counted = order.lines[0].quantities.expect("counters");
+        assert_eq!((order.payment_state(), counted.returned, counted.refunded), (pb::PaymentState::Paid, 1, 1));
+        assert_eq!(world.get_allotment(&allotments[0]).await.supplied, 11);
+        // There is nothing to report of it.
+        let said = claims(&world, &found[0], "ref");
+        let answer = world.partner(1).orders.report_refund(report("r", &found[0], &said)).await;
+        refused(answer, "REFUND_CONTRADICTED", tonic::Code::FailedPrecondition);
+
+        apply(&world, news(&placed, 2, fulfillment::ReturnState::Received, &[(0, 2, 0)])).await;
+        let found = refunds(&world, &placed.order_id).await;
+        let cent = found.iter().find(|refund| refund.state() == pb::RefundState::Authorised).expect("the cent");
+        reported(&world, report("r-2", cent, &claims(&world, cent, "ref"))).await;
+        let order = world.get(&placed.order_id).await;
+        assert_eq!((order.payment_state(), order.refunded.clone()), (pb::PaymentState::Refunded, money(1)));
+        assert_eq!(order.lines[0].quantities.expect("counters").refunded, 3);
+    }
+
+    async fn two_replicas_that_bring_the_same_do_it_once(t: TestDb) {
+        let world = World::start(t).await;
+        let allotments = world.stock(10).await;
+        let placed = world.paid("o-1", &[(1, 3)]).await;
+        // SQLite has one writer, so there the replicas are two in name only.
+        let other = match world.t.engine() {
+            store::Engine::Sqlite => world.t.db.clone(),
+            store::Engine::Postgres => world.t.reopen().await,
+        };
+        apply(&world, entry(&placed, &[delivered(3)])).await;
+        let words = [
+            news(&placed, 1, fulfillment::ReturnState::Requested, &[(0, 0, 0)]),
+            entry(&placed, &[delivered(2)]),
+            news(&placed, 1, fulfillment::ReturnState::Received, &[(0, 2, 2)]),
+            news(&placed, 1, fulfillment::ReturnState::Completed, &[(0, 2, 2)]),
+            entry(&placed, &[delivered(3)]),
+        ];
+        let caller = kit::caller::Caller::system("test");
+        // Each reads the list from another place, both at once, more than once.
+        let calls = (0..20).map(|at| {
+            let (db, caller) = (if at % 2 == 0 { &world.t.db } else { &other }, &caller);
+            let word = words[(at / 2 + at % 2 * 3) % words.len()].clone();
+            async move { db.execute(caller, Apply(word)).await }
+        });
+        for answer in futures::future::join_all(calls).await {
+            answer.expect("applied, or known");
+        }
+        let order = world.get(&placed.order_id).await;
+        let counted = order.lines[0].quantities.expect("counters");
+        assert_eq!((order.aftersale_state(), counted.returned), (pb::AftersaleState::Returned, 2));
+        assert_eq!(order.refund_due, money(2 * PRICE));
+        assert_eq!(refunds(&world, &placed.order_id).await.len(), 1);
+        assert_eq!(world.get_allotment(&allotments[0]).await.supplied, 12);
     }
 
     async fn what_cannot_come_back_is_refused_and_changes_nothing(t: TestDb) {
