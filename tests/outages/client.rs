@@ -50,7 +50,7 @@ impl std::fmt::Display for Ended {
             Ended::Refused { status, tries } => ("refused", status, tries),
             Ended::GaveUp { status, tries } => ("gave up", status, tries),
         };
-        let (code, reason) = (status.code(), reason(status));
+        let (code, reason) = (status.code(), crate::rules::reason(status));
         write!(
             f,
             "{word} after {tries} tries: {code:?} {reason}: {}",
@@ -211,7 +211,11 @@ impl Caller {
                 Verdict::NotDone(named) => named.unwrap_or_default(),
                 Verdict::Unknown => Duration::ZERO,
             };
-            let met = format!("{:?} {}", status.code(), reason(&status));
+            let met = match reason(&status).as_str() {
+                // A library's or a connection's word; its own text says more.
+                "" => format!("{:?} ({})", status.code(), cause(&status)),
+                reason => format!("{:?} {reason}", status.code()),
+            };
             *lock(&self.network.met).entry(met).or_default() += 1;
             let waited = SystemClock.instant().saturating_duration_since(began);
             if waited > self.network.patience {
@@ -273,6 +277,18 @@ impl Caller {
         request.metadata_mut().insert("authorization", value);
         Ok(request)
     }
+}
+
+/// What a library says of an error, to its root.
+fn cause(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        text = error.to_string();
+        source = error.source();
+    }
+    text.truncate(text.floor_char_boundary(60));
+    text
 }
 
 fn path_of(path: &'static str) -> http::uri::PathAndQuery {

@@ -42,9 +42,9 @@ pub fn verdict(status: &Status) -> Verdict {
     }
 }
 
-/// The reason of a refusal, such as `SOLD_OUT`; the code where there is none.
+/// The reason of a refusal, such as `SOLD_OUT`; empty where there is none.
 pub fn reason(status: &Status) -> String {
     status
         .get_details_error_info()
-        .map_or_else(|| "no reason".to_owned(), |info| info.reason)
+        .map_or_else(String::new, |info| info.reason)
 }
