@@ -175,9 +175,15 @@ impl Conversion {
         reverse_time: Micros,
         now: Micros,
     ) -> Result<Reversal, Refusal> {
-        if self.reversals >= REVERSALS_MAX {
+        // The last one is kept for all that is left, so that nothing ever stays behind for want of a number.
+        let most = match ask {
+            ReversalAsk::Rest => REVERSALS_MAX,
+            ReversalAsk::Part { .. } => REVERSALS_MAX - 1,
+        };
+        if self.reversals >= most {
             return Err(over(format!(
-                "The conversion was reversed {REVERSALS_MAX} times already, which is the most."
+                "The conversion was reversed {} times already; only all that is left can still go back, at once.",
+                self.reversals
             )));
         }
         let (lines, amount) = match ask {
@@ -417,11 +423,13 @@ mod tests {
     #[test]
     fn the_number_of_reversals_is_bounded() {
         let mut sold = conversion(&[(1, 1_000)], 0, 0);
-        for _ in 0..REVERSALS_MAX {
+        for _ in 1..REVERSALS_MAX {
             reverse(&mut sold, &part(&[(0, 0, 1)], 0)).expect("a cent less");
         }
-        let refused = reverse(&mut sold, &ReversalAsk::Rest).expect_err("too often");
+        let refused = reverse(&mut sold, &part(&[(0, 0, 1)], 0)).expect_err("too often");
         assert_eq!(refused.reason, ErrorReason::OverQuantity);
+        let last = reverse(&mut sold, &ReversalAsk::Rest).expect("the rest, always");
+        assert_eq!((last.number, sold.reversed_amount), (REVERSALS_MAX, 1_000));
     }
 
     proptest! {
