@@ -1,4 +1,5 @@
-//! Rooms: hosts and their approval, live sessions and their showcase, and the audience that watches, likes and asks.
+//! Rooms: hosts and their approval, live sessions and their showcase, and the audience that watches, likes and asks;
+//! channels that are on air around the clock, their programme, and who follows them.
 //!
 //! ```text
 //!  host   PENDING ──▶ APPROVED ⇄ REJECTED          question   OPEN ──▶ ANSWERED
@@ -6,6 +7,9 @@
 //!  room   DRAFT ──schedule──▶ SCHEDULED ──go live──▶ LIVE ⇄ PAUSED
 //!            │                    │                   │       │
 //!            └────────────────────┴───────end─────────┴───────┘──▶ ENDED
+//!
+//!  slot   ACTIVE ──cancel──▶ CANCELLED            channel   ACTIVE ──archive──▶ ARCHIVED
+//!    └─ each time of its rule ──▶ a room, SCHEDULED ──hand over──▶ LIVE (the one before: ENDED, in the same step)
 //! ```
 //!
 //! What always holds, in the model and by a constraint of the tables where a table can say it:
@@ -31,6 +35,18 @@
 //!    one that cannot keep up is cut off with a cursor from which both are true again. What was left out of the other
 //!    classes is told, in numbers. Views are those of shoppers who begin anew; one that resumes is still watching.
 //! 10. Every change is published and audited in the transaction that makes it.
+//! 11. What is planned on channels never overlaps on one channel, for one host or at one venue: slots are checked against
+//!     each other as far as is looked ahead, rooms when they are made, both under one lock. A room that stands on no
+//!     channel is not part of it; what is on air longer or earlier than planned is not either.
+//! 12. A time of a slot has at most one room, a channel at most one room on air. A hand-over is one transaction: nobody
+//!     reads a channel between two rooms. Whatever happens by itself is derived from rows under the channel's lock, so a
+//!     restart loses nothing and a second process does nothing twice.
+//! 13. A room without a cart shows products and offers nothing: no offers, no prices in its timeline, no drop.
+//! 14. A room's rules hold for what it shows now: when the rules or a product's brand change, what they forbid is taken out.
+//!     A room that was on air keeps the rules that it began with.
+//! 15. Who follows is known to the shopper's own partner and the retailer's feed; how many follow, to everybody.
+//! 16. The timeline has each price as it was shown when a product began to be explained and whenever its listing changed
+//!     while it was. That a sale window opened or closed meanwhile is not in it.
 //!
 //! One replica serves all watchers: several would each show what was committed by any of them, but count likes and
 //! viewers apart.

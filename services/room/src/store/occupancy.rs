@@ -138,6 +138,30 @@ macro_rules! latest {
             "(a.live_time, a.room_id) < ($1, $2) ORDER BY a.live_time DESC, a.room_id DESC LIMIT $3"
         )
     };
+    (all) => {
+        latest!("")
+    };
+    (theme) => {
+        latest!("a.theme = $4 AND ")
+    };
+    (partner) => {
+        latest!("a.partner_id = $4 AND ")
+    };
+    (partner theme) => {
+        latest!("a.partner_id = $4 AND a.theme = $5 AND ")
+    };
+    (outlet) => {
+        latest!("a.outlet_id = $4 AND ")
+    };
+    (outlet theme) => {
+        latest!("a.outlet_id = $4 AND a.theme = $5 AND ")
+    };
+    (channel) => {
+        latest!(
+            "a.channel_id = $4 AND ($5 = '' OR a.outlet_id = $5) AND ($6 = '' OR a.partner_id = $6) \
+             AND ($7 = '' OR a.theme = $7) AND "
+        )
+    };
 }
 
 /// Where rooms that are on air stand in the list, and which they are.
@@ -147,41 +171,36 @@ pub type OnAir = (i64, String);
 pub async fn on_air_list(tx: &mut Tx, query: &OnAirQuery) -> Result<Vec<OnAir>, Fault> {
     let ((time, room), limit, theme) = (&query.before, query.limit, query.theme.as_str());
     let (time, room) = (*time, room.as_str());
-    let rows: Result<Vec<OnAir>, StoreError> = match (
-        &query.outlet,
-        &query.partner,
-        &query.channel,
-        theme,
-    ) {
-        // A channel has one room on air: what else is asked for is looked at afterwards.
-        (outlet, partner, Some(channel), theme) => {
-            let outlet = outlet.as_ref().map_or("", |outlet| outlet.as_str());
-            let partner = partner.as_ref().map_or("", |partner| partner.as_str());
-            sql!(
-                tx, all OnAir,
-                latest!("a.channel_id = $4 AND ($5 = '' OR a.outlet_id = $5) AND ($6 = '' OR a.partner_id = $6) \
-                         AND ($7 = '' OR a.theme = $7) AND "),
-                time, room, limit, channel, outlet, partner, theme
-            )
-        }
-        // An outlet belongs to one partner, which was checked.
-        (Some(outlet), _, None, "") => {
-            sql!(tx, all OnAir, latest!("a.outlet_id = $4 AND "), time, room, limit, outlet)
-        }
-        (Some(outlet), _, None, theme) => {
-            sql!(tx, all OnAir, latest!("a.outlet_id = $4 AND a.theme = $5 AND "), time, room, limit, outlet, theme)
-        }
-        (None, Some(partner), None, "") => {
-            sql!(tx, all OnAir, latest!("a.partner_id = $4 AND "), time, room, limit, partner)
-        }
-        (None, Some(partner), None, theme) => {
-            sql!(tx, all OnAir, latest!("a.partner_id = $4 AND a.theme = $5 AND "), time, room, limit, partner, theme)
-        }
-        (None, None, None, "") => sql!(tx, all OnAir, latest!(""), time, room, limit),
-        (None, None, None, theme) => {
-            sql!(tx, all OnAir, latest!("a.theme = $4 AND "), time, room, limit, theme)
-        }
-    };
+    let rows: Result<Vec<OnAir>, StoreError> =
+        match (&query.outlet, &query.partner, &query.channel, theme) {
+            // A channel has one room on air: what else is asked for is looked at afterwards.
+            (outlet, partner, Some(channel), theme) => {
+                let outlet = outlet.as_ref().map_or("", |outlet| outlet.as_str());
+                let partner = partner.as_ref().map_or("", |partner| partner.as_str());
+                sql!(
+                    tx, all OnAir,
+                    latest!(channel),
+                    time, room, limit, channel, outlet, partner, theme
+                )
+            }
+            // An outlet belongs to one partner, which was checked.
+            (Some(outlet), _, None, "") => {
+                sql!(tx, all OnAir, latest!(outlet), time, room, limit, outlet)
+            }
+            (Some(outlet), _, None, theme) => {
+                sql!(tx, all OnAir, latest!(outlet theme), time, room, limit, outlet, theme)
+            }
+            (None, Some(partner), None, "") => {
+                sql!(tx, all OnAir, latest!(partner), time, room, limit, partner)
+            }
+            (None, Some(partner), None, theme) => {
+                sql!(tx, all OnAir, latest!(partner theme), time, room, limit, partner, theme)
+            }
+            (None, None, None, "") => sql!(tx, all OnAir, latest!(all), time, room, limit),
+            (None, None, None, theme) => {
+                sql!(tx, all OnAir, latest!(theme), time, room, limit, theme)
+            }
+        };
     Ok(rows?)
 }
 
@@ -222,3 +241,7 @@ pub async fn on_air_followed(
     )?;
     Ok(rows)
 }
+
+#[cfg(test)]
+#[path = "on_air_tests.rs"]
+mod tests;

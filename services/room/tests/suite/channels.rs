@@ -245,4 +245,39 @@ on_both_engines! {
         one.stop().await;
         two.stop().await;
     }
+
+    async fn nobody_ever_reads_a_channel_between_two_rooms(t: TestDb) {
+        const TIMES: i64 = 12;
+        let server = Server::start(&t).await;
+        let now = whole_minute(&t.clock);
+        let channel = server.channel(&[11], false).await;
+        let host = server.host(true).await;
+        for n in 0..TIMES {
+            server.plan(server.slot_draft(&channel, &host, now, 10 + n, 1)).await.expect("a slot");
+        }
+        server.hand_over(&channel).await.expect("on air");
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let hand = server.partner(1);
+        let read = || async {
+            let mut rooms = std::collections::BTreeSet::new();
+            while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                let shown = server.shown(&hand, &channel).await.expect("the channel");
+                let room = shown.current_room.expect("always on air");
+                assert_eq!(room.state(), RoomState::Live);
+                let live = call!(hand.rooms.list_live_now(ListLiveNowRequest::default())).expect("rooms").rooms;
+                assert_eq!(live.len(), 1, "one room, always");
+                rooms.insert(room.room_id);
+            }
+            rooms.len()
+        };
+        let hand_over = async {
+            for _ in 1..TIMES {
+                server.hand_over(&channel).await.expect("handed over");
+            }
+            over.store(true, std::sync::atomic::Ordering::SeqCst);
+        };
+        let (one, two, ()) = tokio::join!(read(), read(), hand_over);
+        assert!(one > 1 || two > 1, "somebody saw it go on");
+        server.stop().await;
+    }
 }
