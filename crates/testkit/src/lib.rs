@@ -18,6 +18,7 @@ mod database;
 mod engines;
 mod environment;
 pub mod fault;
+pub mod house;
 mod migrations;
 mod operation;
 mod private;

@@ -8,19 +8,12 @@ use contracts::fulfillment::v1 as pb;
 use contracts::order::v1::{CancelReason, LineQuantity, ShipBlock};
 use kit::auth::Claims;
 use kit::clock::Clock;
-use kit::errors::{Fault, Refusal};
+use testkit::house::refusal;
 use testkit::{TestDb, on_both_engines};
 use tonic::{Code, Status};
 
 use crate::common::*;
 use crate::server::Server;
-
-fn refusal(status: &Status) -> Refusal {
-    match Fault::from_status(status) {
-        Fault::Refused(refusal) => refusal,
-        other => panic!("expected a refusal, got {other:?}"),
-    }
-}
 
 fn reason(status: Status) -> ErrorReason {
     refusal(&status).reason

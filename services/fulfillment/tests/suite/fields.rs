@@ -4,22 +4,15 @@ use contracts::ErrorReason;
 use contracts::common::v1::RetailerRole;
 use contracts::fulfillment::v1 as pb;
 use contracts::order::v1::{CancelReason, LineQuantity};
-use kit::errors::{Fault, Refusal};
+use testkit::house::refused;
 use testkit::{TestDb, on_both_engines};
 use tonic::Status;
 
 use crate::common::*;
 use crate::server::Server;
 
-fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> Refusal {
-    match Fault::from_status(&answer.expect_err("wrong fields")) {
-        Fault::Refused(refusal) => refusal,
-        other => panic!("expected a refusal, got {other:?}"),
-    }
-}
-
 fn fields<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<String> {
-    let refusal = refusal(answer);
+    let refusal = refused(answer);
     assert_eq!(refusal.reason, ErrorReason::InvalidField);
     refusal
         .violations
@@ -70,8 +63,8 @@ on_both_engines! {
         let units = pb::ShipmentLine { unit_ids: vec!["unit_1".into()], ..line(1, 1) };
         let with_units = pb::ShipmentDraft { lines: vec![units], ..whole.clone() };
         let request = pb::CreateShipmentRequest { request_id: "r".into(), draft: Some(with_units.clone()) };
-        let refused = refusal(warehouse.create_shipment(request).await);
-        assert_eq!((refused.reason, refused.metadata["field"].as_str()), (ErrorReason::NotOffered, "draft.lines[0].unit_ids"));
+        let no = refused(warehouse.create_shipment(request).await);
+        assert_eq!((no.reason, no.metadata["field"].as_str()), (ErrorReason::NotOffered, "draft.lines[0].unit_ids"));
         let many = pb::ShipmentDraft { lines: vec![line(1, 1); 101], ..whole.clone() };
         let request = pb::CreateShipmentRequest { request_id: "r".into(), draft: Some(many) };
         assert_eq!(fields(warehouse.create_shipment(request).await), ["draft.lines"]);
@@ -80,8 +73,8 @@ on_both_engines! {
         assert_eq!(fields(warehouse.batch_create_shipments(wave(vec![whole.clone(); 501])).await), ["drafts"]);
         let twice = wave(vec![whole.clone(), whole.clone()]);
         assert_eq!(fields(warehouse.batch_create_shipments(twice).await), ["drafts[1].fulfillment_id"]);
-        let refused = refusal(warehouse.batch_create_shipments(wave(vec![with_units])).await);
-        assert_eq!(refused.metadata["field"], "drafts[0].lines[0].unit_ids");
+        let no = refused(warehouse.batch_create_shipments(wave(vec![with_units])).await);
+        assert_eq!(no.metadata["field"], "drafts[0].lines[0].unit_ids");
         let elsewhere = pb::ShipmentDraft { lines: vec![line(7, 1)], ..whole };
         let request = pb::CreateShipmentRequest { request_id: "r".into(), draft: Some(elsewhere) };
         assert_eq!(fields(warehouse.create_shipment(request).await), ["draft.lines[0].order_line_id"]);
@@ -157,6 +150,6 @@ on_both_engines! {
         let list = pb::ListShipmentsRequest { order_id: "x".into(), state: -1, ..Default::default() };
         assert_eq!(fields(ops.list_shipments(list).await), ["order_id", "state"]);
         let token = pb::ListShipmentsRequest { page_token: "AAAA".into(), ..Default::default() };
-        assert_eq!(refusal(ops.list_shipments(token).await).reason, ErrorReason::BadPageToken);
+        assert_eq!(refused(ops.list_shipments(token).await).reason, ErrorReason::BadPageToken);
     }
 }

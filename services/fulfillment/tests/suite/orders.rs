@@ -11,15 +11,16 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use kit::caller::Caller;
 use kit::errors::Fault;
-use kit::layers::{LayerDeps, layered};
 use kit::wire::Wire;
 use store::feed::{FeedConfig, FeedReader, NewEntry};
 use store::{Db, Operation, Tx};
 use testkit::TestDb;
+use testkit::house::House;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::common::changed;
+use crate::server::service_tokens;
 
 /// Publishes an entry of the order feed.
 struct Publish(OrderFeedEntry, String);
@@ -57,12 +58,14 @@ impl Orders {
         }
     }
 
-    pub fn wire(&self, deps: &LayerDeps) -> Wire {
-        let mut routes = tonic::service::Routes::builder();
-        routes
-            .add_service(OrderFeedServiceServer::new(self.clone()))
-            .add_service(OrderServiceServer::new(self.clone()));
-        Wire::local(layered(routes.routes(), deps))
+    /// Served in `house`, for the service under test.
+    pub fn wire(&self, house: &House) -> Wire {
+        let wire = house.serve(|routes| {
+            routes
+                .add_service(OrderFeedServiceServer::new(self.clone()))
+                .add_service(OrderServiceServer::new(self.clone()));
+        });
+        wire.authorized(service_tokens(house))
     }
 
     /// Ends the streams, as a server does that goes away.

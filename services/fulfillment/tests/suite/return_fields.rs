@@ -5,6 +5,7 @@ use contracts::common::v1::RetailerRole;
 use contracts::fulfillment::v1 as pb;
 use contracts::fulfillment::v1::decide_return_request::Decision;
 use contracts::order::v1::LineQuantity;
+use testkit::house::refused;
 use testkit::{TestDb, on_both_engines};
 use tonic::Status;
 
@@ -13,7 +14,7 @@ use crate::returns::*;
 use crate::server::Server;
 
 fn fields<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<String> {
-    let refusal = refusal(&answer.expect_err("wrong fields"));
+    let refusal = refused(answer);
     assert_eq!(refusal.reason, ErrorReason::InvalidField, "{refusal:?}");
     refusal
         .violations
@@ -23,7 +24,7 @@ fn fields<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<String> {
 }
 
 fn not_offered<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
-    let refusal = refusal(&answer.expect_err("not offered"));
+    let refusal = refused(answer);
     assert_eq!(refusal.reason, ErrorReason::NotOffered, "{refusal:?}");
     refusal.metadata["field"].clone()
 }

@@ -11,12 +11,13 @@ use fulfillment::ops::returns::ForgetNotes;
 use kit::clock::Clock;
 use kit::wire::Wire;
 use store::feed::NewEpoch;
+use testkit::house::refusal;
 use testkit::{TestDb, eventually_async, on_both_engines};
 
 use crate::common::*;
 use crate::orders::Orders;
 use crate::returns::*;
-use crate::server::{House, Server};
+use crate::server::{Server, house};
 
 const BOUND: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -42,7 +43,7 @@ async fn with_timers(t: &TestDb) -> Server {
         lift_interval_ms: 5,
         ..Config::default()
     };
-    Server::start_with(t, House::new(t), order, config, true).await
+    Server::start_with(t, house(t), order, config, true).await
 }
 
 on_both_engines! {
@@ -115,7 +116,7 @@ on_both_engines! {
     async fn an_order_has_so_many_returns_and_no_more(t: TestDb) {
         let (_never_tied, order) = Wire::late();
         let config = Config { returns_per_order_max: 2, ..Config::default() };
-        let server = Server::start_with(&t, House::new(&t), order, config, false).await;
+        let server = Server::start_with(&t, house(&t), order, config, false).await;
         delivered(&t, 1, &[3]).await;
         let mut partner = server.returns_of(1);
         for key in ["k1", "k2"] {
@@ -153,8 +154,8 @@ on_both_engines! {
     async fn refunds_are_read_from_the_list_when_the_feed_was_lost(t: TestDb) {
         let theirs = TestDb::open(t.db.engine(), testkit::Setup::new()).await.expect("the engine was there a moment ago");
         let orders = Orders::new(&theirs);
-        let house = House::new(&t);
-        let wire = orders.wire(&house.deps).authorized(house.service_tokens());
+        let house = house(&t);
+        let wire = orders.wire(&house);
         let server = Server::start_with(&t, house, wire, Config::default(), true).await;
         let mut received = Vec::new();
         for at in 1..=2 {

@@ -9,8 +9,8 @@ use contracts::id::{RefundId, ReturnId};
 use contracts::order::v1::{LineQuantity, RefundState};
 use kit::auth::Claims;
 use kit::clock::Clock;
-use kit::errors::{Fault, Refusal};
 use prost::Message;
+use testkit::house::{refusal, refused};
 use testkit::{TestDb, on_both_engines};
 use tonic::{Code, Status};
 
@@ -19,15 +19,8 @@ use crate::server::{ReturnClient, Server};
 
 pub const NOTE: &str = "The zip of Zoë's jacket broke";
 
-pub fn refusal(status: &Status) -> Refusal {
-    match Fault::from_status(status) {
-        Fault::Refused(refusal) => refusal,
-        other => panic!("expected a refusal, got {other:?}"),
-    }
-}
-
 pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> ErrorReason {
-    refusal(&answer.expect_err("refused")).reason
+    refused(answer).reason
 }
 
 /// Wants lines of an order back.

@@ -16,7 +16,7 @@ use testkit::{TestDb, eventually_async, on_both_engines};
 
 use crate::common::*;
 use crate::orders::Orders;
-use crate::server::{House, Server};
+use crate::server::{Server, house};
 
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -39,8 +39,8 @@ on_both_engines! {
     async fn from_paid_to_delivered(t: TestDb) {
         let theirs = t_of_orders(&t).await;
         let orders = Orders::new(&theirs);
-        let house = House::new(&t);
-        let wire = orders.wire(&house.deps).authorized(house.service_tokens());
+        let house = house(&t);
+        let wire = orders.wire(&house);
         let config = Config { lift_interval_ms: 5, ..Config::default() };
         let server = Server::start_with(&t, house, wire, config, true).await;
 
@@ -94,8 +94,8 @@ on_both_engines! {
     async fn an_order_that_cannot_be_read_is_parked_and_the_rest_goes_on(t: TestDb) {
         let theirs = t_of_orders(&t).await;
         let orders = Orders::new(&theirs);
-        let house = House::new(&t);
-        let wire = orders.wire(&house.deps).authorized(house.service_tokens());
+        let house = house(&t);
+        let wire = orders.wire(&house);
         let mut broken = order(1, &[1], t.clock.now());
         broken.lines.clear();
         orders.tell(OrderChange::Paid, broken.clone()).await;
@@ -115,8 +115,8 @@ on_both_engines! {
     async fn a_feed_that_has_forgotten_is_made_up_for_by_the_list(t: TestDb) {
         let theirs = t_of_orders(&t).await;
         let orders = Orders::new(&theirs);
-        let house = House::new(&t);
-        let wire = orders.wire(&house.deps).authorized(house.service_tokens());
+        let house = house(&t);
+        let wire = orders.wire(&house);
         let server = Server::start_with(&t, house, wire, Config::default(), true).await;
         let mut waiting = order(1, &[1], t.clock.now());
         waiting.has_contact = false;
