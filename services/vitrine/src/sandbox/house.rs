@@ -67,7 +67,7 @@ impl House {
         self.ship(&caller).await?;
         self.receive(&caller).await?;
         self.approve(&caller).await?;
-        if round % EXPLAINED_ROUNDS == 0 {
+        if round.is_multiple_of(EXPLAINED_ROUNDS) {
             self.explain(&caller, round / EXPLAINED_ROUNDS).await?;
         }
         Ok(())
