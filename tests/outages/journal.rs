@@ -127,6 +127,14 @@ pub enum Call {
         key: String,
         resume: bool,
     },
+    Stop {
+        listing: String,
+        key: String,
+    },
+    Resume {
+        stop: String,
+        key: String,
+    },
     Question {
         room: String,
         key: String,
@@ -189,6 +197,10 @@ pub enum Answer {
         variant: String,
     },
     Paused,
+    Stopped {
+        stop: String,
+    },
+    Resumed,
     Question {
         question: String,
     },

@@ -55,7 +55,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 /// Every kind there is.
-const ALL: [Kind; 22] = [
+const ALL: [Kind; 23] = [
     Kind::OrderLost,
     Kind::OrderDoubled,
     Kind::AnswerChanged,
@@ -66,6 +66,7 @@ const ALL: [Kind; 22] = [
     Kind::MovementLost,
     Kind::ChangeLost,
     Kind::HoldBroken,
+    Kind::StopIgnored,
     Kind::ParcelLost,
     Kind::ParcelDoubled,
     Kind::EffectMissedOrDoubled,
@@ -285,6 +286,28 @@ fn damaged_state() -> Vec<(Kind, Damage)> {
             let top_up = contracts::order::v1::MovementKind::TopUp as i32;
             let last = s.movements.iter().rposition(|m| m.kind == top_up);
             s.movements.remove(last.expect("something was topped up"));
+        }),
+        (Kind::StopIgnored, |f, _| {
+            // As if the last that was sold had been stopped all the time.
+            let sold = f.calls.iter().rev().find_map(|made| match &made.call {
+                Call::Place { lines, .. } if made.acknowledged.is_some() => {
+                    Some(lines[0].0.clone())
+                }
+                _ => None,
+            });
+            let answer = Answer::Stopped {
+                stop: "stop".into(),
+            };
+            f.calls.push(check::Made {
+                call: Call::Stop {
+                    listing: sold.expect("something was sold"),
+                    key: "stop".into(),
+                },
+                intended_at: 0,
+                acknowledged: Some((0, answer)),
+                refused: None,
+                tries: 1,
+            });
         }),
         (Kind::HoldBroken, |_, s| {
             s.expired.values_mut().for_each(|at| *at -= 60_000_000);

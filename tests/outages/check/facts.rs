@@ -8,6 +8,7 @@ use crate::journal::{Answer, Call, Entry, Event, Line, World};
 #[derive(Clone, Debug)]
 pub struct Made {
     pub call: Call,
+    pub intended_at: i64,
     pub acknowledged: Option<(i64, Answer)>,
     pub refused: Option<String>,
     pub tries: u32,
@@ -41,6 +42,7 @@ impl Facts {
                 Event::Intent(call) => {
                     let made = Made {
                         call,
+                        intended_at: line.at,
                         acknowledged: None,
                         refused: None,
                         tries: 0,

@@ -14,7 +14,7 @@ mod units;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-pub use facts::Facts;
+pub use facts::{Facts, Made};
 pub use read::{Place, State, state};
 pub use sql::settle;
 
@@ -44,6 +44,8 @@ pub enum Kind {
     ChangeLost,
     /// A hold ended before the time that was promised.
     HoldBroken,
+    /// Something was sold while its sale was stopped.
+    StopIgnored,
     /// An acknowledged shipment or tracking event is missing.
     ParcelLost,
     /// Shipments hold more than one for a key.

@@ -12,6 +12,7 @@ pub fn check(facts: &Facts, state: &State, findings: &mut Findings) {
     orders(facts, state, findings);
     changes(facts, state, findings);
     holds(facts, state, findings);
+    stops(facts, findings);
     last_words(state, findings);
 }
 
@@ -169,6 +170,48 @@ fn holds(facts: &Facts, state: &State, findings: &mut Findings) {
             let at = state.expired.get(order);
             format!("{order} was held until {until} and expired at {at:?}")
         });
+    }
+}
+
+/// Nothing whose sale is stopped is sold between the stop's acknowledgement and the first word of its end, by
+/// whichever replica.
+fn stops(facts: &Facts, findings: &mut Findings) {
+    let mut ends: HashMap<&str, i64> = HashMap::new();
+    let mut first_asked: HashMap<&str, i64> = HashMap::new();
+    for made in &facts.calls {
+        match &made.call {
+            Call::Resume { stop, .. } => {
+                ends.entry(stop).or_insert(made.intended_at);
+            }
+            Call::Place { key, .. } => {
+                first_asked.entry(key).or_insert(made.intended_at);
+            }
+            _ => {}
+        }
+    }
+    let mut stopped: HashMap<&str, Vec<(i64, i64)>> = HashMap::new();
+    for made in &facts.calls {
+        if let (Call::Stop { listing, .. }, Some((at, Answer::Stopped { stop }))) =
+            (&made.call, &made.acknowledged)
+        {
+            let end = ends.get(stop.as_str()).copied().unwrap_or(i64::MAX);
+            stopped.entry(listing).or_default().push((*at, end));
+        }
+    }
+    for made in &facts.calls {
+        let (Call::Place { key, lines, .. }, Some((at, _))) = (&made.call, &made.acknowledged)
+        else {
+            continue;
+        };
+        let asked = first_asked[key.as_str()];
+        for (listing, _) in lines {
+            let while_stopped = stopped
+                .get(listing.as_str())
+                .is_some_and(|stops| stops.iter().any(|(from, to)| asked > *from && at < to));
+            findings.that(Kind::StopIgnored, !while_stopped, || {
+                format!("{key} was placed at {at} while the sale of {listing} was stopped")
+            });
+        }
     }
 }
 

@@ -242,6 +242,7 @@ async fn drive(plan: &Plan, stop: CancellationToken) -> anyhow::Result<Summary> 
         retailer::stock(stage.clone(), plan.seed),
     ));
     work.push(kit::spawn("catalogue", retailer::catalogue(stage.clone())));
+    work.push(kit::spawn("stops", retailer::stops(stage.clone())));
     for partner in 0..plan.partners {
         let refunds = aftercare::refunds(stage.clone(), partner, plan.seed);
         work.push(kit::spawn("refunds", refunds));

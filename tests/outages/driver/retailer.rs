@@ -230,3 +230,47 @@ async fn pause_listing(stage: &Stage, n: u64, listing: String) {
         stage.call(ops, path, &request, what, answer).await;
     }
 }
+
+/// Stops the sale of one listing for a moment, and lets it go on.
+pub async fn stops(stage: Stage) {
+    let mut n = 0_u64;
+    while !stage.over() {
+        n += 1;
+        let listing = stage.world.partners[stage.world.partners.len() - 1].listings[SCARCE].clone();
+        let key = format!("{}-stop-{n}", stage.world.run);
+        let request = order::StopSaleRequest {
+            request_id: key.clone(),
+            target: Some(order::StopTarget {
+                target: Some(order::stop_target::Target::ListingId(listing.clone())),
+            }),
+            reason: "a doubt".into(),
+        };
+        let what = Call::Stop { listing, key };
+        let answer = |answer: &order::StopSaleResponse| Answer::Stopped {
+            stop: answer.stop_id.clone(),
+        };
+        let path = "/vitrine.order.v1.OrderService/StopSale";
+        let stopped = stage
+            .call(&stage.world.ops, path, &request, what, answer)
+            .await;
+        stage.rest(Duration::from_millis(600)).await;
+        if let Some(stopped) = stopped {
+            resume(&stage, n, stopped.stop_id).await;
+        }
+        stage.rest(Duration::from_millis(900)).await;
+    }
+}
+
+async fn resume(stage: &Stage, n: u64, stop: String) {
+    let key = format!("{}-resume-{n}", stage.world.run);
+    let request = order::ResumeSaleRequest {
+        request_id: key.clone(),
+        stop_id: stop.clone(),
+    };
+    let what = Call::Resume { stop, key };
+    let answer = |_: &order::ResumeSaleResponse| Answer::Resumed;
+    let path = "/vitrine.order.v1.OrderService/ResumeSale";
+    stage
+        .call(&stage.world.ops, path, &request, what, answer)
+        .await;
+}
