@@ -237,7 +237,6 @@ impl Reader {
             state.questions.extend(questions);
             let request = room::GetRoomRequest {
                 room_id: room_id.clone(),
-                ..Default::default()
             };
             let path = "/vitrine.room.v1.RoomService/GetRoom";
             let got: room::GetRoomResponse = get(&self.ops, path, &request).await?;

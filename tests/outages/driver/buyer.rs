@@ -116,7 +116,7 @@ async fn buy(stage: &Stage, partner: &Partner, mark: String, random: &mut StdRng
             pay(stage, partner, &placed, &format!("{mark}-a"), payable).await;
         }
     }
-    if contact >= 5 && contact < 9 {
+    if (5..9).contains(&contact) {
         set_contact(stage, partner, &placed).await;
     }
 }

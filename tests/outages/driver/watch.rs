@@ -159,7 +159,6 @@ impl Watcher {
                 Kind::Catalog => {
                     let request = catalog::WatchCatalogFeedRequest {
                         cursor: cursor.clone(),
-                        ..Default::default()
                     };
                     let path = "/vitrine.catalog.v1.CatalogFeedService/WatchCatalogFeed";
                     self.follow::<_, catalog::WatchCatalogFeedResponse>(path, request, &mut cursor)
@@ -168,7 +167,6 @@ impl Watcher {
                 Kind::Room => {
                     let request = room::WatchRoomFeedRequest {
                         cursor: cursor.clone(),
-                        ..Default::default()
                     };
                     let path = "/vitrine.room.v1.RoomFeedService/WatchRoomFeed";
                     self.follow::<_, room::WatchRoomFeedResponse>(path, request, &mut cursor)
@@ -177,7 +175,6 @@ impl Watcher {
                 Kind::Order => {
                     let request = order::WatchOrderFeedRequest {
                         cursor: cursor.clone(),
-                        ..Default::default()
                     };
                     let path = "/vitrine.order.v1.OrderFeedService/WatchOrderFeed";
                     self.follow::<_, order::WatchOrderFeedResponse>(path, request, &mut cursor)
@@ -186,7 +183,6 @@ impl Watcher {
                 Kind::Fulfillment => {
                     let request = fulfillment::WatchFulfillmentFeedRequest {
                         cursor: cursor.clone(),
-                        ..Default::default()
                     };
                     let path =
                         "/vitrine.fulfillment.v1.FulfillmentFeedService/WatchFulfillmentFeed";
