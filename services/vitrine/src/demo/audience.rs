@@ -1,14 +1,15 @@
-//! Viewers on both platforms, and the host who explains, pins and answers.
+//! Viewers on all platforms, and the host who explains, pins and answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use contracts::room::v1 as pb;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Bearer, Caller, Connections, told};
-use super::plan::{PARTNERS, RoomPlan};
+use super::goods::PARTNERS;
+use super::plan::RoomPlan;
 use super::screen::{RoomTally, Tallies, count};
 use super::world::{World, ask};
 
@@ -19,6 +20,10 @@ pub struct Seen {
     pub ended: bool,
     pub answers: u64,
     pub likes: i64,
+    /// Where the channel went on.
+    pub next_room_id: String,
+    /// Offers that were shown with the items.
+    pub offers: u64,
 }
 
 /// The audience of one room.
@@ -28,11 +33,21 @@ pub struct Audience {
     pub room: usize,
     pub tallies: Arc<Tallies>,
     pub likes_sent: AtomicU64,
+    /// Viewers who follow the channel since they came.
+    pub followed: AtomicUsize,
 }
 
 impl Audience {
     fn tally(&self) -> &RoomTally {
         &self.tallies.rooms[self.room]
+    }
+
+    /// What a platform calls its nth viewer of this room.
+    pub fn viewer_ref(&self, partner: usize, n: usize) -> String {
+        format!(
+            "{}-viewer-{}-{}-{n}",
+            self.world.run, self.room, PARTNERS[partner].code
+        )
     }
 
     /// Watches to the end, with likes and perhaps a question. Goes on from the cursor when the stream breaks.
@@ -43,10 +58,7 @@ impl Audience {
         question: Option<&str>,
     ) -> anyhow::Result<Seen> {
         let room_id = self.world.rooms[self.room].room_id.clone();
-        let shopper_ref = format!(
-            "{}-viewer-{}-{}-{n}",
-            self.world.run, self.room, PARTNERS[partner].code
-        );
+        let shopper_ref = self.viewer_ref(partner, n);
         let platform = &self.world.partners[partner];
         let request = pb::CreateViewerTokenRequest {
             room_id: room_id.clone(),
@@ -60,7 +72,7 @@ impl Audience {
         )?
         .token;
         let viewer = self.connections.with(&Bearer::new(&token)?);
-        self.tally().viewers.fetch_add(1, Ordering::Relaxed);
+        self.tally().enter();
         let mut seen = Seen::default();
         let mut cursor = String::new();
         let mut acted = false;
@@ -83,6 +95,14 @@ impl Audience {
                 if let Some(snapshot) = frame.snapshot {
                     let room = snapshot.room.unwrap_or_default();
                     seen.ended |= room.state() == pb::RoomState::Ended;
+                    if !room.next_room_id.is_empty() {
+                        seen.next_room_id = room.next_room_id;
+                    }
+                    seen.offers += snapshot
+                        .items
+                        .iter()
+                        .map(|item| item.offers.len() as u64)
+                        .sum::<u64>();
                     seen.explained += u64::from(snapshot.items.iter().any(|item| item.explaining));
                 }
                 for event in frame.events {
@@ -92,6 +112,9 @@ impl Audience {
                 if !acted {
                     acted = true;
                     self.act(&viewer, &shopper_ref, question).await?;
+                    if n == 0 {
+                        self.follow(&viewer, &shopper_ref).await?;
+                    }
                 }
                 if seen.ended {
                     break;
@@ -124,6 +147,21 @@ impl Audience {
             ask!("a question failed", viewer, audience.ask_question(request))?;
             count(&self.tally().questions);
         }
+        Ok(())
+    }
+
+    async fn follow(&self, viewer: &Caller, who: &str) -> anyhow::Result<()> {
+        let request = pb::FollowChannelRequest {
+            request_id: format!("{who}-follow"),
+            channel_id: self.world.channel_id.clone(),
+            shopper_ref: String::new(),
+        };
+        ask!(
+            "a channel could not be followed",
+            viewer,
+            follows.follow_channel(request)
+        )?;
+        self.followed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -236,9 +274,15 @@ impl Seen {
         use pb::room_event::Content;
         match event.content {
             Some(Content::StateChanged(changed)) => {
-                self.ended |= changed.state() == pb::RoomState::Ended
+                self.ended |= changed.state() == pb::RoomState::Ended;
+                if !changed.next_room_id.is_empty() {
+                    self.next_room_id = changed.next_room_id;
+                }
             }
-            Some(Content::ItemChanged(item)) if item.explaining => self.explained += 1,
+            Some(Content::ItemChanged(item)) => {
+                self.offers += item.offers.len() as u64;
+                self.explained += u64::from(item.explaining);
+            }
             Some(Content::QuestionAnswered(_)) => self.answers += 1,
             Some(Content::Counters(counters)) => self.likes = self.likes.max(counters.likes),
             _ => {}

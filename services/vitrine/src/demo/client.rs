@@ -42,39 +42,46 @@ impl Interceptor for Bearer {
 /// A channel with a token.
 pub type Line = InterceptedService<Channel, Bearer>;
 
-/// Where the four services answer; the same address for all of them when they run in one process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the four services answer: the same addresses for all of them when they run in one process, and several for a
+/// service of which several replicas run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    pub catalog: String,
-    pub room: String,
-    pub order: String,
-    pub fulfillment: String,
+    pub catalog: Vec<String>,
+    pub room: Vec<String>,
+    pub order: Vec<String>,
+    pub fulfillment: Vec<String>,
 }
 
 impl Addresses {
     /// One process with all services.
     pub fn one(address: &str) -> Addresses {
+        Addresses::all(vec![address.into()])
+    }
+
+    fn all(addresses: Vec<String>) -> Addresses {
         Addresses {
-            catalog: address.into(),
-            room: address.into(),
-            order: address.into(),
-            fulfillment: address.into(),
+            catalog: addresses.clone(),
+            room: addresses.clone(),
+            order: addresses.clone(),
+            fulfillment: addresses,
         }
     }
 
-    /// From `--connect`: one address for all, or `order=http://…` for each service.
+    /// From `--connect`: one address for all, or `order=http://…` for each service; replicas stand beside each other,
+    /// `order=http://…,http://…`.
     pub fn parse(given: &[String]) -> anyhow::Result<Addresses> {
-        let mut addresses = Addresses::one("");
+        let mut addresses = Addresses::default();
+        let list = |text: &str| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
         for text in given {
             match text.split_once('=') {
-                Some(("catalog", address)) => addresses.catalog = address.into(),
-                Some(("room", address)) => addresses.room = address.into(),
-                Some(("order", address)) => addresses.order = address.into(),
-                Some(("fulfillment", address)) => addresses.fulfillment = address.into(),
+                Some(("catalog", given)) => addresses.catalog = list(given),
+                Some(("room", given)) => addresses.room = list(given),
+                Some(("order", given)) => addresses.order = list(given),
+                Some(("fulfillment", given)) => addresses.fulfillment = list(given),
                 Some((name, _)) if !name.contains('/') => anyhow::bail!(
                     "--connect {text}: {name} is no service; there are catalog, room, order and fulfillment"
                 ),
-                _ => addresses = Addresses::one(text),
+                _ => addresses = Addresses::all(list(text)),
             }
         }
         let missing = [
@@ -84,7 +91,7 @@ impl Addresses {
             ("fulfillment", &addresses.fulfillment),
         ]
         .into_iter()
-        .find(|(_, address)| address.is_empty());
+        .find(|(_, given)| given.is_empty());
         if let Some((name, _)) = missing {
             anyhow::bail!("--connect names no address for {name}: add --connect {name}=http://…");
         }
@@ -100,9 +107,9 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Connects `count` times to each address.
+    /// Connects `count` times to each service.
     pub async fn open(addresses: &Addresses, count: usize) -> anyhow::Result<Connections> {
-        let mut opened: Vec<(&str, Vec<Channel>)> = Vec::new();
+        let mut opened: Vec<(&[String], Vec<Channel>)> = Vec::new();
         let mut areas: [Vec<Channel>; 4] = Default::default();
         let given = [
             &addresses.catalog,
@@ -110,13 +117,18 @@ impl Connections {
             &addresses.order,
             &addresses.fulfillment,
         ];
-        for (area, address) in areas.iter_mut().zip(given) {
-            if let Some((_, channels)) = opened.iter().find(|(known, _)| known == address) {
+        for (area, addresses) in areas.iter_mut().zip(given) {
+            if let Some((_, channels)) = opened.iter().find(|(known, _)| known == addresses) {
                 area.clone_from(channels);
                 continue;
             }
-            *area = Self::connect(address, count).await?;
-            opened.push((address, area.clone()));
+            // Replicas take turns.
+            for _ in 0..count.div_ceil(addresses.len()) {
+                for address in addresses {
+                    area.push(Self::connect(address).await?);
+                }
+            }
+            opened.push((addresses, area.clone()));
         }
         Ok(Connections {
             areas: Arc::new(areas),
@@ -124,7 +136,7 @@ impl Connections {
         })
     }
 
-    async fn connect(address: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
+    async fn connect(address: &str) -> anyhow::Result<Channel> {
         let endpoint = Endpoint::from_shared(address.to_owned())
             .with_context(|| {
                 format!("{address} is not an address: write it like http://127.0.0.1:7700")
@@ -132,13 +144,9 @@ impl Connections {
             .connect_timeout(Duration::from_secs(5))
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
-        let mut channels = Vec::with_capacity(count);
-        for _ in 0..count {
-            channels.push(endpoint.connect().await.with_context(|| {
-                format!("nothing answers at {address}: start the suite with `vitrine serve`, or leave out --connect")
-            })?);
-        }
-        Ok(channels)
+        endpoint.connect().await.with_context(|| {
+            format!("nothing answers at {address}: start the suite with `vitrine serve`, or leave out --connect")
+        })
     }
 
     /// The connections for one caller.
@@ -171,15 +179,23 @@ clients! {
     partners: catalog[0]::partner_service_client::PartnerServiceClient,
     products: catalog[0]::product_service_client::ProductServiceClient,
     listings: catalog[0]::listing_service_client::ListingServiceClient,
+    legal_entities: catalog[0]::legal_entity_service_client::LegalEntityServiceClient,
+    assortment: catalog[0]::assortment_service_client::AssortmentServiceClient,
     catalog_feed: catalog[0]::catalog_feed_service_client::CatalogFeedServiceClient,
     hosts: room[1]::host_service_client::HostServiceClient,
     rooms: room[1]::room_service_client::RoomServiceClient,
+    channels: room[1]::channel_service_client::ChannelServiceClient,
+    programme: room[1]::programme_service_client::ProgrammeServiceClient,
+    creators: room[1]::creator_service_client::CreatorServiceClient,
+    follows: room[1]::follow_service_client::FollowServiceClient,
     showcase: room[1]::showcase_service_client::ShowcaseServiceClient,
     audience: room[1]::audience_service_client::AudienceServiceClient,
     room_feed: room[1]::room_feed_service_client::RoomFeedServiceClient,
     orders: order[2]::order_service_client::OrderServiceClient,
     allotments: order[2]::allotment_service_client::AllotmentServiceClient,
     drops: order[2]::drop_service_client::DropServiceClient,
+    rates: order[2]::exchange_rate_service_client::ExchangeRateServiceClient,
+    reports: order[2]::report_service_client::ReportServiceClient,
     order_feed: order[2]::order_feed_service_client::OrderFeedServiceClient,
     fulfillment: fulfillment[3]::fulfillment_service_client::FulfillmentServiceClient,
     returns: fulfillment[3]::return_service_client::ReturnServiceClient,
@@ -257,9 +273,11 @@ mod tests {
         );
         let mixed = parse(&["http://a:1", "order=http://b:2"]).expect("all but one");
         assert_eq!(
-            (mixed.order.as_str(), mixed.room.as_str()),
-            ("http://b:2", "http://a:1")
+            (mixed.order, mixed.room),
+            (vec!["http://b:2".to_owned()], vec!["http://a:1".to_owned()])
         );
+        let replicas = parse(&["http://a:1", "order=http://b:2,http://c:2"]).expect("replicas");
+        assert_eq!(replicas.order, ["http://b:2", "http://c:2"]);
         assert!(
             parse(&["order=http://b:2"])
                 .expect_err("others are missing")

@@ -1,4 +1,4 @@
-//! `vitrine demo`: a suite of its own for one evening, or a running one.
+//! `vitrine demo`: a suite of its own for one day of the channel, or a running one.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +59,7 @@ pub async fn command(
                 config.data_dir.display()
             );
         }
-        // Others' evenings may be in the suite, so this one gets a mark of its own.
+        // Others' days may be in the suite, so this one gets a mark of its own.
         let run = format!("s{seed}-{:x}", ids.random_u64() >> 24);
         let signer = keys::development_signer(&config, clock, ids)?;
         run_at(Options {

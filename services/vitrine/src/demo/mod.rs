@@ -1,10 +1,17 @@
-//! One evening of live commerce, played against the suite through gRPC: two platforms, three rooms in turn, a shared
-//! allotment, a drop, and everything that goes wrong on such an evening. At the end the books are checked from outside.
+//! One day of a channel that is on air around the clock, in about a minute, played against the suite through gRPC: three
+//! platforms, eight slots in turn, a brand's hour, a course, a guest, a shared allotment, a drop, sales in the retailer's
+//! own shop, returns, and everything that goes wrong on such a day. At the end the books are checked from outside.
 
+mod after_sale;
+mod agreed;
 mod audience;
+mod channel;
 mod checks;
 pub(crate) mod client;
 mod command;
+mod goods;
+mod on_air;
+mod own_shop;
 mod plan;
 mod platform;
 mod report;
@@ -12,6 +19,7 @@ mod scenes;
 mod screen;
 mod shopper;
 mod stage;
+mod stories;
 pub(crate) mod tokens;
 mod warehouse;
 pub(crate) mod world;
@@ -23,26 +31,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use contracts::order::v1 as pb;
-use contracts::room::v1 as room_pb;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use kit::clock::{Clock, Micros, SystemClock};
 use tokio_util::sync::CancellationToken;
 
-use audience::Audience;
-use checks::{Checks, Evening};
+use after_sale::AfterSale;
+use channel::Heard;
+use checks::{Checks, Day};
 pub use client::Addresses;
 use client::Connections;
 pub use command::command;
 pub use plan::Scale;
-use plan::{DROP_PER_PERSON, Plan, ShopperPlan, Story};
+use plan::{DROP_PER_PERSON, Kind, Plan, ShopperPlan, Story};
 use platform::{Books, Follower};
-use report::LedgerRow;
 pub use report::Report;
 use screen::Tallies;
 use shopper::{Placed, Shop, Surprises};
 use tokens::Tokens;
 use warehouse::{Warehouse, lock};
-use world::{World, ask};
+use world::World;
 
 use crate::token::Role;
 
@@ -59,7 +66,7 @@ pub struct Options {
     pub report: Option<PathBuf>,
     /// Where the suite answers.
     pub addresses: Addresses,
-    /// How large the evening is.
+    /// How large the day is.
     pub scale: Scale,
     /// Keeps references apart when one suite is played against several times.
     pub run: String,
@@ -79,12 +86,14 @@ struct Players {
     surprises: Arc<Surprises>,
     books: Arc<Vec<Books>>,
     followers: Vec<Follower>,
+    /// What each platform's app heard of the channel.
+    heard: Vec<Arc<Mutex<Heard>>>,
     ours: Arc<Mutex<HashSet<String>>>,
     lost: Arc<Mutex<HashSet<String>>>,
     over: CancellationToken,
 }
 
-/// Plays the evening; the report says how it went.
+/// Plays the day; the report says how it went.
 pub async fn run_at(options: Options) -> anyhow::Result<Report> {
     let clock = SystemClock;
     let started = clock.instant();
@@ -94,16 +103,13 @@ pub async fn run_at(options: Options) -> anyhow::Result<Report> {
         connections: connections.clone(),
     };
     let plan = Plan::new(options.seed, options.scale, &options.run);
-    let tallies = Arc::new(Tallies::new(
-        plan.rooms.iter().map(|r| r.title),
-        plan.shoppers() as u64,
-    ));
+    let tallies = Arc::new(Tallies::new(&plan.rooms, plan.shoppers() as u64));
     let over = CancellationToken::new();
     let shown = kit::spawn(
         "demo screen",
         screen::show(tallies.clone(), started, over.clone()),
     );
-    let result = evening(
+    let result = day(
         options.seed,
         plan,
         connections,
@@ -124,7 +130,7 @@ pub async fn run_at(options: Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-async fn evening(
+async fn day(
     seed: u64,
     plan: Plan,
     connections: Connections,
@@ -133,7 +139,7 @@ async fn evening(
     over: CancellationToken,
     run: &str,
 ) -> anyhow::Result<Report> {
-    tallies.phase("preparing: partners, products, listings, rooms");
+    tallies.phase("preparing: partners, products, listings, the programme");
     let reader = tokens.retailer("demo-auditor", &[Role::Ops])?;
     let marks = checks::marks(&reader).await?;
     let world = Arc::new(World::prepare(&plan, tokens, run).await?);
@@ -141,6 +147,11 @@ async fn evening(
         .partners
         .iter()
         .map(|p| Follower::start(p.caller.clone(), String::new(), over.clone()))
+        .collect();
+    let heard = world
+        .partners
+        .iter()
+        .map(|p| channel::tune_in(p.caller.clone(), world.channel_id.clone(), over.clone()))
         .collect();
     let players = Players {
         books: Arc::new(world.partners.iter().map(|_| Books::default()).collect()),
@@ -150,6 +161,7 @@ async fn evening(
         tallies,
         surprises: Arc::default(),
         followers,
+        heard,
         ours: Arc::default(),
         lost: Arc::default(),
         over,
@@ -167,11 +179,9 @@ async fn evening(
         shoppers: players.plan.shoppers() as u64,
         ..Report::default()
     };
-    let mut placed = Vec::new();
-    for n in 0..players.plan.rooms.len() {
-        placed.extend(players.play_room(n, &mut report).await?);
-    }
+    let placed = players.play_rooms(&mut report).await?;
     players.settle(&placed).await?;
+    players.after_sale(&placed, &mut report).await?;
     players.over.cancel();
     working.await.context("the warehouse stopped")??;
     players.check(&reader, &marks, &mut report).await?;
@@ -183,7 +193,7 @@ impl Players {
         Shop {
             world: self.world.clone(),
             room,
-            is_drop: self.plan.rooms[room].is_drop,
+            is_drop: self.plan.rooms[room].is_drop(),
             tallies: self.tallies.clone(),
             books: self.books.clone(),
             ours: self.ours.clone(),
@@ -193,108 +203,36 @@ impl Players {
         }
     }
 
-    async fn play_room(&self, n: usize, report: &mut Report) -> anyhow::Result<Vec<Placed>> {
-        let (plan, room) = (&self.plan.rooms[n], &self.world.rooms[n]);
-        self.tallies.phase(format!("on air: {}", plan.title));
-        let request = room_pb::GoLiveRequest {
-            request_id: format!("{}-live-{n}", self.world.run),
-            room_id: room.room_id.clone(),
-            etag: String::new(),
-        };
-        ask!(
-            "a room did not go on air",
-            self.world.host,
-            rooms.go_live(request)
-        )?;
-        let audience = Arc::new(Audience {
-            world: self.world.clone(),
-            connections: self.connections.clone(),
-            room: n,
-            tallies: self.tallies.clone(),
-            likes_sent: 0.into(),
-        });
-        let viewers = self.admit(&audience, n);
-        let curtain = CancellationToken::new();
-        let (presenting, shopping) = tokio::join!(audience.present(plan, curtain.clone()), async {
-            let placed = self.shop_in(n, report).await;
-            curtain.cancel();
-            placed
-        });
-        let (explained, placed) = (presenting?, shopping?);
-        let request = room_pb::EndRoomRequest {
-            request_id: format!("{}-end-{n}", self.world.run),
-            room_id: room.room_id.clone(),
-            reason: "good night".into(),
-            etag: String::new(),
-        };
-        ask!(
-            "a room did not end",
-            self.world.host,
-            rooms.end_room(request)
-        )?;
-        self.curtain_call(&audience, viewers, explained, n, report)
-            .await?;
-        Ok(placed)
-    }
-
-    fn admit(
-        &self,
-        audience: &Arc<Audience>,
-        n: usize,
-    ) -> Vec<tokio::task::JoinHandle<anyhow::Result<audience::Seen>>> {
-        let plan = &self.plan.rooms[n];
-        let mut viewers = Vec::new();
-        for partner in 0..self.world.partners.len() {
-            for v in 0..self.plan.scale.viewers_per_outlet {
-                let question = plan.questions.get(v).copied().filter(|_| partner == v % 2);
-                let audience = audience.clone();
-                viewers.push(kit::spawn("demo viewer", async move {
-                    audience.watch(partner, v, question).await
-                }));
-            }
+    /// Goods come back, and everything that is due is paid back.
+    async fn after_sale(&self, placed: &[Placed], report: &mut Report) -> anyhow::Result<()> {
+        self.tallies
+            .phase("after the sale: returns, and paying back what is due");
+        let done = AfterSale {
+            world: &self.world,
+            tallies: &self.tallies,
+            followers: &self.followers,
+            books: &self.books,
+            surprises: &self.surprises,
+            patience: PATIENCE,
         }
-        viewers
-    }
-
-    /// What the audience saw, against what was done.
-    async fn curtain_call(
-        &self,
-        audience: &Audience,
-        viewers: Vec<tokio::task::JoinHandle<anyhow::Result<audience::Seen>>>,
-        explained: u64,
-        n: usize,
-        report: &mut Report,
-    ) -> anyhow::Result<()> {
-        let watching = viewers.len();
-        for viewer in viewers {
-            let seen = tokio::time::timeout(Duration::from_secs(20), viewer)
-                .await
-                .context("a viewer did not hear that the room had ended")?
-                .context("a viewer stopped")??;
-            if !seen.ended || (explained > 1 && seen.explained == 0) {
+        .work(placed)
+        .await?;
+        report.returns_completed = done.returns;
+        report.refunds_executed = done.refunds;
+        report.refunds_failed_first = done.failed_first;
+        let wanted: Vec<&str> = self
+            .world
+            .rooms
+            .iter()
+            .map(|r| r.room_id.as_str())
+            .collect();
+        for heard in &self.heard {
+            let heard = lock(heard);
+            if heard.rooms != wanted || heard.silence {
                 self.surprises
-                    .note(format!("a viewer of room {n} missed something: {seen:?}"));
+                    .note(format!("an app heard the channel otherwise: {heard:?}"));
             }
         }
-        let sent = i64::try_from(
-            audience
-                .likes_sent
-                .load(std::sync::atomic::Ordering::Relaxed),
-        )
-        .unwrap_or(i64::MAX);
-        let totals = audience.totals(sent).await?;
-        if totals.likes != sent || totals.views < watching as i64 {
-            self.surprises.note(format!(
-                "room {n}: {sent} likes and {watching} views, but the totals are {totals:?}"
-            ));
-        }
-        report.ledger.push(LedgerRow {
-            room: n.to_string(),
-            views: totals.views,
-            likes: totals.likes,
-            questions: totals.questions,
-            ..LedgerRow::default()
-        });
         Ok(())
     }
 
@@ -330,18 +268,20 @@ impl Players {
     /// The shopping in one room, wave by wave.
     async fn shop_in(&self, n: usize, report: &mut Report) -> anyhow::Result<Vec<Placed>> {
         let (plan, shop) = (&self.plan.rooms[n], self.shop(n));
+        if plan.kind == Kind::Course {
+            // Nothing is sold; the audience listens for a while.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            return Ok(Vec::new());
+        }
         let begin = SystemClock.instant();
         let mut placed = self.crowd(&shop, &plan.first_wave).await?;
-        self.tallies.phase(format!(
-            "{}: waiting for abandoned holds to run out",
-            plan.title
-        ));
         self.until_expired(&placed).await?;
         if !plan.second_wave.is_empty() {
-            self.tallies.phase(format!("{}: second wave", plan.title));
+            self.tallies
+                .phase("the drop: what was given back sells to those who waited");
             placed.extend(self.crowd(&shop, &plan.second_wave).await?);
         }
-        if plan.is_drop {
+        if plan.is_drop() {
             report.drop_duration_ms =
                 u64::try_from(SystemClock.instant().duration_since(begin).as_millis())
                     .unwrap_or(u64::MAX);
@@ -353,9 +293,16 @@ impl Players {
         let cancelled = || told(Story::CancelAfterPaying).chain(told(Story::CancelOneOfTwo));
         self.each(cancelled(), |p| shop.cancel_after_paying(p))
             .await?;
+        if plan.products.contains(&goods::REDIRECT_PRODUCT) {
+            self.tallies
+                .phase("the trunk is sold in the retailer's own shop, by deep link");
+            let sold = own_shop::sales(&shop).await?;
+            report.conversions += sold.conversions;
+            report.conversions_reversed += sold.reversed;
+        }
         if n == 0 {
             self.tallies
-                .phase("a price changes, then a sale is stopped");
+                .phase("a price changes, then a doubted product's sale is stopped and resumed");
             placed.extend(scenes::price_change(&shop).await?);
             placed.extend(scenes::stopped_sale(&shop).await?);
         }
@@ -439,16 +386,18 @@ impl Players {
             self.world.partners.iter().map(|p| &p.caller).collect();
         let facts = checks::facts(reader, &partners, marks, &ours).await?;
         let charges: Vec<_> = self.books.iter().map(Books::charges).collect();
+        let paid_back: Vec<_> = self.books.iter().map(Books::paid_back).collect();
         let mut checks = Checks::default();
-        let evening = Evening {
+        let day = Day {
             world: &self.world,
             facts: &facts,
             charges: &charges,
+            paid_back: &paid_back,
             ours: &ours,
             drop_units: self.plan.scale.drop_units,
             drop_per_person: DROP_PER_PERSON,
         };
-        evening.check(&mut checks, report).await?;
+        day.check(&mut checks, report).await?;
         let surprises = self.surprises.take();
         checks.that(surprises.is_empty(), || {
             format!("{} stories went otherwise than told", surprises.len())

@@ -1,4 +1,4 @@
-//! What the evening will hold, decided before it begins: the same seed gives the same shoppers, lines and stories.
+//! What the channel's day will hold, decided before it begins: the same seed gives the same shoppers, lines and stories.
 //!
 //! Stories are laid out so that their outcome does not hang on who comes first: the drop's first wave asks for
 //! exactly what there is, the second for exactly what was given back.
@@ -8,120 +8,7 @@ use std::collections::BTreeMap;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// A partner platform that takes part.
-pub struct PartnerPlan {
-    pub code: &'static str,
-    pub name: &'static str,
-    pub legal_entity: &'static str,
-    pub currency: &'static str,
-    pub region: &'static str,
-}
-
-/// The two platforms: one settles in euros, one in yen, which has no minor unit.
-pub const PARTNERS: [PartnerPlan; 2] = [
-    PartnerPlan {
-        code: "lumen",
-        name: "Lumen",
-        legal_entity: "Lumen Video SAS",
-        currency: "EUR",
-        region: "FR",
-    },
-    PartnerPlan {
-        code: "kawa",
-        name: "Kawa",
-        legal_entity: "Kawa Social KK",
-        currency: "JPY",
-        region: "JP",
-    },
-];
-
-/// Something that is sold this evening. Prices are in minor units, one for each partner.
-pub struct ProductPlan {
-    pub title: &'static str,
-    pub brand: &'static str,
-    pub category: &'static str,
-    pub sku: &'static str,
-    pub prices: [i64; 2],
-    pub discount_basis_points: i32,
-    pub shipping: [i64; 2],
-    pub tax_basis_points: i32,
-    pub tax_included: bool,
-    /// Sold by weight: units are grams and prices are for 500 of them.
-    pub by_weight: bool,
-    pub units: i64,
-}
-
-/// Index of the product that the drop sells.
-pub const DROP_PRODUCT: usize = 2;
-
-/// The goods, two for each room around the drop's one.
-pub const PRODUCTS: [ProductPlan; 5] = [
-    ProductPlan {
-        title: "Saddle bag, 1998",
-        brand: "Maison Alma",
-        category: "handbags/vintage",
-        sku: "ALMA-SADDLE-98",
-        prices: [129_000, 210_000],
-        discount_basis_points: 0,
-        shipping: [1_500, 1_800],
-        tax_basis_points: 2_000,
-        tax_included: true,
-        by_weight: false,
-        units: 900,
-    },
-    ProductPlan {
-        title: "Silk square, Ginkgo",
-        brand: "Maison Alma",
-        category: "accessories/scarves",
-        sku: "ALMA-GINKGO-90",
-        prices: [34_500, 57_000],
-        discount_basis_points: 1_000,
-        shipping: [0, 0],
-        tax_basis_points: 2_000,
-        tax_included: true,
-        by_weight: false,
-        units: 1_200,
-    },
-    ProductPlan {
-        title: "Lip colour No. 7",
-        brand: "Orlay",
-        category: "beauty/lips",
-        sku: "ORLAY-LIP-7",
-        prices: [2_990, 4_800],
-        discount_basis_points: 1_500,
-        shipping: [390, 500],
-        tax_basis_points: 1_000,
-        tax_included: false,
-        by_weight: false,
-        units: 14_000,
-    },
-    ProductPlan {
-        title: "White peaches",
-        brand: "Ferme du Lac",
-        category: "food/fruit",
-        sku: "LAC-PEACH",
-        prices: [690, 1_180],
-        discount_basis_points: 0,
-        shipping: [490, 700],
-        tax_basis_points: 550,
-        tax_included: true,
-        by_weight: true,
-        units: 2_500_000,
-    },
-    ProductPlan {
-        title: "Chestnut honey, 250 g",
-        brand: "Ferme du Lac",
-        category: "food/honey",
-        sku: "LAC-HONEY-250",
-        prices: [1_250, 1_980],
-        discount_basis_points: 500,
-        shipping: [490, 700],
-        tax_basis_points: 550,
-        tax_included: true,
-        by_weight: false,
-        units: 2_000,
-    },
-];
+use super::goods::{DROP_PRODUCT, PRODUCTS, REDIRECT_PRODUCT};
 
 /// What a shopper does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,6 +37,10 @@ pub enum Story {
     CancelTooLate,
     /// The parcel is lost on the way.
     ParcelLost,
+    /// Sends the goods back, all of the first line.
+    SendBack,
+    /// Sends the goods back, and the first attempt to pay back fails.
+    SendBackAndRefundFails,
     /// Comes when nothing is left.
     ComeTooLate,
     /// Bought as many as one person may, and asks for more.
@@ -177,11 +68,29 @@ pub struct ShopperPlan {
     pub lines: Vec<(usize, i64)>,
 }
 
-/// One room of the evening.
+/// What kind of session a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// With a cart.
+    Shop,
+    /// With a cart, presented by a guest for one day.
+    Guest,
+    /// Only one brand's products.
+    Brand(&'static str),
+    /// A course: goods are shown, none are sold.
+    Course,
+    /// The drop.
+    Drop,
+}
+
+/// One slot of the channel's day.
 pub struct RoomPlan {
+    /// Hour of the day, in the channel's time zone.
+    pub hour: u32,
     pub title: &'static str,
     pub theme: &'static str,
     pub host: &'static str,
+    pub kind: Kind,
     pub products: Vec<usize>,
     /// Shoppers of the first wave.
     pub first_wave: Vec<ShopperPlan>,
@@ -190,10 +99,130 @@ pub struct RoomPlan {
     /// Shoppers who find nothing left, in the drop's room.
     pub latecomers: Vec<ShopperPlan>,
     pub questions: Vec<&'static str>,
-    pub is_drop: bool,
 }
 
-/// How large the evening is.
+impl RoomPlan {
+    pub fn is_drop(&self) -> bool {
+        self.kind == Kind::Drop
+    }
+}
+
+/// A slot without its shoppers.
+struct Slot(
+    u32,
+    &'static str,
+    &'static str,
+    &'static str,
+    Kind,
+    &'static [usize],
+    [&'static str; 3],
+);
+
+/// Eight slots of three hours.
+const DAY: [Slot; 8] = [
+    Slot(
+        0,
+        "Vintage after midnight",
+        "vintage",
+        "Inès Marchal",
+        Kind::Shop,
+        &[0, 1],
+        [
+            "Is the clasp the original one?",
+            "Does the strap come off?",
+            "How do I care for the leather?",
+        ],
+    ),
+    Slot(
+        3,
+        "How leather is kept",
+        "care",
+        "Inès Marchal",
+        Kind::Course,
+        &[0],
+        [
+            "Which wax do you use?",
+            "How often?",
+            "Does it work on suede?",
+        ],
+    ),
+    Slot(
+        6,
+        "The morning wardrobe",
+        "fashion",
+        "Mireille Dufour",
+        Kind::Shop,
+        &[5, 1],
+        ["Does it crease?", "Is it lined?", "Which size do you wear?"],
+    ),
+    Slot(
+        9,
+        "Handbags, and one trunk",
+        "handbags",
+        "Mireille Dufour",
+        Kind::Shop,
+        &[6, 0, REDIRECT_PRODUCT],
+        [
+            "Does a laptop fit?",
+            "How long does the trunk take?",
+            "Is the lining silk?",
+        ],
+    ),
+    Slot(
+        12,
+        "Atelier Nord at noon",
+        "handbags",
+        "Astrid Holm",
+        Kind::Brand("Atelier Nord"),
+        &[6],
+        [
+            "Where is it made?",
+            "Which colours are there?",
+            "Can it be repaired?",
+        ],
+    ),
+    Slot(
+        15,
+        "Shoes",
+        "shoes",
+        "Inès Marchal",
+        Kind::Shop,
+        &[7],
+        [
+            "Do they run large?",
+            "Can they be resoled?",
+            "Is that oxblood?",
+        ],
+    ),
+    Slot(
+        18,
+        "Straight from the orchard",
+        "guest",
+        "Jun Okada",
+        Kind::Guest,
+        &[3, 4],
+        [
+            "When were they picked?",
+            "Do you ship on Saturdays?",
+            "How long do they keep?",
+        ],
+    ),
+    Slot(
+        21,
+        "Fourteen thousand, one minute",
+        "beauty",
+        "Mireille Dufour",
+        Kind::Drop,
+        &[DROP_PRODUCT],
+        [
+            "Does it smudge?",
+            "Is it refillable?",
+            "Will there be more?",
+        ],
+    ),
+];
+
+/// How large the day is.
 #[derive(Clone, Copy)]
 pub struct Scale {
     pub drop_units: i64,
@@ -205,8 +234,8 @@ impl Default for Scale {
     fn default() -> Self {
         Scale {
             drop_units: PRODUCTS[DROP_PRODUCT].units,
-            room_shoppers: 240,
-            viewers_per_outlet: 24,
+            room_shoppers: 120,
+            viewers_per_outlet: 16,
         }
     }
 }
@@ -214,53 +243,52 @@ impl Default for Scale {
 /// The most units one shopper may buy in the drop.
 pub const DROP_PER_PERSON: i64 = 2;
 
-/// The whole evening.
+/// The whole day.
 pub struct Plan {
     pub scale: Scale,
     pub rooms: Vec<RoomPlan>,
 }
 
 impl Plan {
-    /// Lays out the evening. `run` keeps references apart when one suite is played against several times.
+    /// Lays out the day. `run` keeps references apart when one suite is played against several times.
     pub fn new(seed: u64, scale: Scale, run: &str) -> Plan {
         let mut dealer = Dealer {
             rng: StdRng::seed_from_u64(seed),
             run: run.to_owned(),
             count: 0,
         };
-        let rooms = vec![
-            RoomPlan {
-                title: "Vintage at the atelier",
-                theme: "vintage",
-                host: "Inès Marchal",
-                products: vec![0, 1],
-                first_wave: dealer.room_wave(&[0, 1], scale.room_shoppers),
-                second_wave: Vec::new(),
-                latecomers: Vec::new(),
-                questions: vec![
-                    "Is the clasp the original one?",
-                    "Does the strap come off?",
-                    "How do I care for the leather?",
-                ],
-                is_drop: false,
-            },
-            dealer.drop_room(scale.drop_units),
-            RoomPlan {
-                title: "Straight from the orchard",
-                theme: "farm",
-                host: "Jun Okada",
-                products: vec![3, 4],
-                first_wave: dealer.room_wave(&[3, 4], scale.room_shoppers),
-                second_wave: Vec::new(),
-                latecomers: Vec::new(),
-                questions: vec![
-                    "When were they picked?",
-                    "Do you ship on Saturdays?",
-                    "How long do they keep?",
-                ],
-                is_drop: false,
-            },
-        ];
+        let rooms = DAY
+            .iter()
+            .map(
+                |Slot(hour, title, theme, host, kind, products, questions)| {
+                    let mut room = RoomPlan {
+                        hour: *hour,
+                        title,
+                        theme,
+                        host,
+                        kind: *kind,
+                        products: products.to_vec(),
+                        first_wave: Vec::new(),
+                        second_wave: Vec::new(),
+                        latecomers: Vec::new(),
+                        questions: questions.to_vec(),
+                    };
+                    match kind {
+                        Kind::Course => {}
+                        Kind::Drop => dealer.fill_drop(&mut room, scale.drop_units),
+                        _ => {
+                            let sold: Vec<usize> = products
+                                .iter()
+                                .copied()
+                                .filter(|p| !PRODUCTS[*p].redirects)
+                                .collect();
+                            room.first_wave = dealer.room_wave(&sold, scale.room_shoppers);
+                        }
+                    }
+                    room
+                },
+            )
+            .collect();
         Plan { scale, rooms }
     }
 
@@ -282,7 +310,11 @@ struct Dealer {
 impl Dealer {
     fn shopper(&mut self, story: Story, lines: Vec<(usize, i64)>) -> ShopperPlan {
         self.count += 1;
-        let partner = usize::from(self.rng.random_bool(0.42));
+        let partner = match self.rng.random_range(0..100) {
+            0..50 => 0,
+            50..85 => 1,
+            _ => 2,
+        };
         ShopperPlan {
             partner,
             shopper_ref: format!("{}-shopper-{:05}", self.run, self.count),
@@ -322,14 +354,14 @@ impl Dealer {
             Story::CancelAfterPaying,
             Story::CancelOneOfTwo,
             Story::CancelTooLate,
-            Story::Buy,
+            Story::SendBack,
         ];
         (0..shoppers)
             .map(|i| {
-                let story = if i == 7 {
-                    Story::ParcelLost
-                } else {
-                    STORIES[i % STORIES.len()]
+                let story = match i {
+                    7 => Story::ParcelLost,
+                    4 => Story::SendBackAndRefundFails,
+                    _ => STORIES[i % STORIES.len()],
                 };
                 let mut lines = BTreeMap::new();
                 let first = products[self.rng.random_range(0..products.len())];
@@ -349,7 +381,7 @@ impl Dealer {
             .collect()
     }
 
-    fn drop_room(&mut self, units: i64) -> RoomPlan {
+    fn fill_drop(&mut self, room: &mut RoomPlan, units: i64) {
         let mut first_wave = Vec::new();
         let mut left = units;
         let mut given_back = 0;
@@ -388,21 +420,8 @@ impl Dealer {
         let latecomers = (0..150)
             .map(|_| self.shopper(Story::ComeTooLate, vec![(DROP_PRODUCT, 1)]))
             .collect();
-        RoomPlan {
-            title: "Fourteen thousand, one minute",
-            theme: "beauty",
-            host: "Mireille Dufour",
-            products: vec![DROP_PRODUCT],
-            first_wave,
-            second_wave,
-            latecomers,
-            questions: vec![
-                "Does it smudge?",
-                "Is it refillable?",
-                "Will there be more?",
-            ],
-            is_drop: true,
-        }
+        (room.first_wave, room.second_wave, room.latecomers) =
+            (first_wave, second_wave, latecomers);
     }
 }
 
@@ -411,7 +430,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_plans_the_same_evening() {
+    fn the_same_seed_plans_the_same_day() {
         let (a, b) = (
             Plan::new(7, Scale::default(), "r"),
             Plan::new(7, Scale::default(), "r"),
@@ -436,8 +455,8 @@ mod tests {
             let room = plan
                 .rooms
                 .iter()
-                .find(|r| r.is_drop)
-                .expect("the evening has a drop");
+                .find(|r| r.is_drop())
+                .expect("the day has a drop");
             let sum = |shoppers: &[ShopperPlan], keep: fn(&ShopperPlan) -> bool| -> i64 {
                 shoppers
                     .iter()

@@ -13,6 +13,9 @@ use super::client::Caller;
 use super::warehouse::lock;
 use crate::token::STATEMENT_TYPE;
 
+/// The `typ` of refund statements.
+const REFUND_STATEMENT_TYPE: &str = "vitrine-refund+jwt";
+
 /// The key that a platform signs payment statements with.
 #[derive(Clone)]
 pub struct PaymentKey {
@@ -55,17 +58,64 @@ impl PaymentKey {
         });
         jws::sign(&self.key, STATEMENT_TYPE, claims.to_string().as_bytes())
     }
+
+    /// The statement that a refund was executed, or why it was not: a compact JWS.
+    pub fn refund_statement(&self, refund: &pb::Refund, failure: Option<&str>) -> String {
+        let units = |money: &Option<contracts::common::v1::Money>| {
+            money.as_ref().map_or(0, |m| m.minor_units)
+        };
+        let currency = refund.shopper_amount.as_ref().map(|m| &m.currency_code);
+        let mut claims = serde_json::json!({
+            "aud": "vitrine",
+            "kind": if failure.is_some() { "REFUND_FAILED" } else { "REFUND_EXECUTED" },
+            "order_id": refund.order_id,
+            "refund_id": refund.refund_id,
+            "shopper_minor_units": units(&refund.shopper_amount),
+            "partner_minor_units": units(&refund.partner_amount),
+            "currency_code": currency,
+            "refund_reference": format!("back-{}-{}", refund.refund_id, refund.attempt),
+            // Not the time now, so that a repetition says the very same.
+            "reported_at": refund.create_time.map_or(0, |t| t.seconds),
+        });
+        if let Some(failure) = failure {
+            claims["failure"] = failure.into();
+        }
+        jws::sign(
+            &self.key,
+            REFUND_STATEMENT_TYPE,
+            claims.to_string().as_bytes(),
+        )
+    }
 }
 
-/// A platform's books: what it charged, by payment reference. Kept apart from anything the suite says.
+/// What a platform says it paid back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidBack {
+    pub refund_id: String,
+    pub order_id: String,
+    pub shopper_minor_units: i64,
+    pub partner_minor_units: i64,
+}
+
+/// A platform's books: what it charged, by payment reference, and what it paid back. Kept apart from anything the suite
+/// says.
 #[derive(Default)]
 pub struct Books {
     charges: Mutex<BTreeMap<String, Charge>>,
+    paid_back: Mutex<Vec<PaidBack>>,
 }
 
 impl Books {
     pub fn note(&self, charge: &Charge) {
         lock(&self.charges).insert(charge.payment_reference.clone(), charge.clone());
+    }
+
+    pub fn note_paid_back(&self, paid_back: PaidBack) {
+        lock(&self.paid_back).push(paid_back);
+    }
+
+    pub fn paid_back(&self) -> Vec<PaidBack> {
+        lock(&self.paid_back).clone()
     }
 
     pub fn charges(&self) -> Vec<Charge> {
@@ -120,6 +170,13 @@ impl Follower {
             }
         });
         Follower { known, seen }
+    }
+
+    /// The refunds that the platform has been told of, as they are now.
+    pub fn refunds(&self) -> Vec<pb::Refund> {
+        let mut refunds: Vec<_> = lock(&self.known).refunds.values().cloned().collect();
+        refunds.sort_by(|a, b| a.refund_id.cmp(&b.refund_id));
+        refunds
     }
 
     /// Waits until what is known passes, at most `limit`.

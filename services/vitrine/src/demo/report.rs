@@ -1,4 +1,4 @@
-//! What the evening came to, for people and for machines.
+//! What the day came to, for people and for machines.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use contracts::money::Currency;
 use serde::Serialize;
 
-/// The figures of one evening, as `--report` writes them.
+/// The figures of one day, as `--report` writes them.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub seed: u64,
@@ -32,7 +32,20 @@ pub struct Report {
     pub paid_minor_units: BTreeMap<String, i64>,
     /// What was paid in all, with what is to be paid back, by currency.
     pub charged_minor_units: BTreeMap<String, i64>,
+    /// What platforms were told to pay back, by currency.
     pub refund_due_minor_units: BTreeMap<String, i64>,
+    /// What they did pay back, by currency.
+    pub refunded_minor_units: BTreeMap<String, i64>,
+    pub refunds_executed: u64,
+    /// Refunds whose first attempt failed.
+    pub refunds_failed_first: u64,
+    pub returns_completed: u64,
+    /// Sales in the retailer's own shop that a deep link led to, and those undone.
+    pub conversions: u64,
+    pub conversions_reversed: u64,
+    /// Times the channel went on to its next room.
+    pub handovers: u64,
+    pub timeline_segments: u64,
     pub feed_entries: u64,
     pub feed_gaps: u64,
     pub checks_made: u64,
@@ -54,7 +67,7 @@ pub struct LedgerRow {
     pub discounts: i64,
     pub shipping_and_added_tax: i64,
     pub paid: i64,
-    pub refund_due: i64,
+    pub paid_back: i64,
     pub commission: i64,
     pub partner_owes: i64,
     pub views: i64,
@@ -114,7 +127,7 @@ impl Report {
             "orders",
             "units",
             "paid",
-            "refund due",
+            "paid back",
             "commission",
             "partner owes",
             "views",
@@ -123,15 +136,17 @@ impl Report {
         ]);
         for row in &self.ledger {
             let money = |n: i64| amount(n, &row.currency);
-            // The audience is one for both partners and stands in the room's first row.
+            // The audience is one for all partners and stands in the room's first row.
             let shared = |n: i64| if n == 0 { String::new() } else { n.to_string() };
             let cells = [
                 row.room.clone(),
-                format!("{} {}", row.partner, row.currency),
+                format!("{} {}", row.partner, row.currency)
+                    .trim()
+                    .to_owned(),
                 row.orders_paid.to_string(),
                 grouped(row.units),
                 money(row.paid),
-                money(row.refund_due),
+                money(row.paid_back),
                 money(row.commission),
                 money(row.partner_owes),
                 shared(row.views),
@@ -181,8 +196,29 @@ impl Report {
             ),
         );
         line("charged", money(&self.charged_minor_units));
-        line("refund due", money(&self.refund_due_minor_units));
-        line("paid", money(&self.paid_minor_units));
+        line("paid back", money(&self.refunded_minor_units));
+        line("kept", money(&self.paid_minor_units));
+        line(
+            "after sale",
+            format!(
+                "{} returns completed, {} refunds executed, {} of them at the second attempt",
+                self.returns_completed, self.refunds_executed, self.refunds_failed_first
+            ),
+        );
+        line(
+            "own shop",
+            format!(
+                "{} sales by deep links, {} undone",
+                self.conversions, self.conversions_reversed
+            ),
+        );
+        line(
+            "channel",
+            format!(
+                "{} hand-overs without a gap, {} segments in the timelines",
+                self.handovers, self.timeline_segments
+            ),
+        );
         line(
             "feeds",
             format!(
@@ -215,6 +251,7 @@ mod tests {
 
     #[test]
     fn amounts_follow_the_currency() {
+        assert_eq!(amount(2_305, "KWD"), "2.305");
         assert_eq!(amount(129_000, "EUR"), "1 290.00");
         assert_eq!(amount(-5, "EUR"), "-0.05");
         assert_eq!(amount(4_800, "JPY"), "4 800");

@@ -7,7 +7,8 @@ use contracts::common::v1 as common;
 use contracts::order::v1 as pb;
 
 use super::client::reason;
-use super::plan::{PARTNERS, PRODUCTS, ShopperPlan, Story};
+use super::goods::{DOUBTED_PRODUCT, PARTNERS, PRODUCTS};
+use super::plan::{ShopperPlan, Story};
 use super::shopper::{Asked, Placed, Shop, payable};
 use super::warehouse::lock;
 use super::world::ask;
@@ -19,7 +20,7 @@ fn extra(shop: &Shop, name: &str, n: usize) -> ShopperPlan {
         shopper_ref: id.clone(),
         partner_order_id: id,
         story: Story::Buy,
-        lines: vec![(1, 1)],
+        lines: vec![(DOUBTED_PRODUCT, 1)],
     }
 }
 
@@ -28,14 +29,14 @@ pub async fn price_change(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
     let (quoted, shown) = (extra(shop, "quoted", 0), extra(shop, "shown", 0));
     let quote = shop.quote(&quoted, 0).await?;
     let old = payable(quote.amount.as_ref());
-    let listing = &shop.world.partners[0].listings[1];
+    let listing = &shop.world.partners[0].listings[DOUBTED_PRODUCT];
     let request = catalog::ChangeListingTermsRequest {
         request_id: format!("{}-dearer", shop.world.run),
         listing_id: listing.listing_id.clone(),
         price: Some(common::Price {
             amount: Some(common::Money {
                 currency_code: PARTNERS[0].currency.into(),
-                minor_units: PRODUCTS[1].prices[0] + 1_000,
+                minor_units: PRODUCTS[DOUBTED_PRODUCT].prices[0] + 1_000,
             }),
             per_quantity: 1,
         }),
@@ -132,7 +133,7 @@ pub async fn stopped_sale(shop: &Shop) -> anyhow::Result<Vec<Placed>> {
         request_id: format!("{}-stop", shop.world.run),
         target: Some(pb::StopTarget {
             target: Some(pb::stop_target::Target::ProductId(
-                shop.world.product_ids[1].clone(),
+                shop.world.product_ids[DOUBTED_PRODUCT].clone(),
             )),
         }),
         reason: "a customer doubts that the signature is genuine".into(),

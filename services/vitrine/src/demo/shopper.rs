@@ -10,7 +10,8 @@ use prost_types::Duration as ProtoDuration;
 use tonic::Status;
 
 use super::client::{reason, retrying, told};
-use super::plan::{PARTNERS, ShopperPlan, Story};
+use super::goods::PARTNERS;
+use super::plan::{ShopperPlan, Story};
 use super::platform::{Books, Charge};
 use super::screen::{Tallies, Tally, count};
 use super::warehouse::lock;
@@ -49,7 +50,7 @@ pub struct Placed {
 /// A partner's index, and product indices with quantities.
 pub type Basket = (usize, Vec<(usize, i64)>);
 
-/// A room's shop as the two platforms run it.
+/// A room's shop as the platforms run it.
 pub struct Shop {
     pub world: Arc<World>,
     pub room: usize,
@@ -198,7 +199,7 @@ impl Shop {
     }
 
     /// Charges the shopper; `nth` tells several charges of one order apart.
-    fn charge(&self, placed: &Placed, minor_units: i64, nth: u32) -> Charge {
+    pub(super) fn charge(&self, placed: &Placed, minor_units: i64, nth: u32) -> Charge {
         let plan = &placed.plan;
         let charge = Charge {
             order_id: placed.order_id.clone(),
@@ -223,7 +224,7 @@ impl Shop {
     }
 
     /// Reports a charge with a signed statement.
-    async fn report(
+    pub(super) async fn report(
         &self,
         placed: &Placed,
         charge: &Charge,
@@ -251,12 +252,12 @@ impl Shop {
     pub async fn give_address(&self, placed: &Placed) -> anyhow::Result<()> {
         let plan = &placed.plan;
         let region_code: String = PARTNERS[plan.partner].region.into();
-        let form = if plan.partner == 0 {
+        let form = if plan.partner.is_multiple_of(2) {
             pb::contact::Form::Plain(pb::PlainContact {
                 recipient_name: "Sam Example".into(),
                 phone_number: "+33612345678".into(),
-                address_lines: vec!["1 rue de l'Exemple".into()],
-                locality: "Paris".into(),
+                address_lines: vec!["1 Example Street".into()],
+                locality: "Exampleton".into(),
                 postal_code: "75001".into(),
                 region_code,
             })
@@ -352,7 +353,11 @@ impl Shop {
 
     async fn act_on(&self, placed: &Placed) -> anyhow::Result<()> {
         match placed.plan.story {
-            Story::Buy | Story::QuoteAndBuy | Story::CancelTooLate => {
+            Story::Buy
+            | Story::QuoteAndBuy
+            | Story::CancelTooLate
+            | Story::SendBack
+            | Story::SendBackAndRefundFails => {
                 self.pay_and_give_address(placed, "a payment in time").await
             }
             Story::ParcelLost => {
@@ -387,127 +392,6 @@ impl Shop {
             }
             Story::AskForMore => self.ask_for_more(placed).await,
         }
-    }
-
-    async fn pay_twice(&self, placed: &Placed) -> anyhow::Result<()> {
-        self.pay_and_give_address(placed, "the first of two charges")
-            .await?;
-        let second = self.pay(placed, placed.payable, 2).await?;
-        let because = second.refund.map(|r| r.reason());
-        self.expect(
-            because == Some(pb::RefundReason::DuplicatePayment),
-            "the second of two charges",
-            because,
-        );
-        Ok(())
-    }
-
-    async fn report_twice(&self, placed: &Placed) -> anyhow::Result<()> {
-        let charge = self.charge(placed, placed.payable, 1);
-        let first = self.report(placed, &charge).await?;
-        let again = self.report(placed, &charge).await?;
-        self.expect(
-            first == again,
-            "the same payment reported twice has one answer",
-            (&first, &again),
-        );
-        self.give_address(placed).await
-    }
-
-    async fn pay_wrong_amount(&self, placed: &Placed) -> anyhow::Result<()> {
-        let short = self.pay(placed, placed.payable - 1, 1).await?;
-        let because = short.refund.map(|r| r.reason());
-        self.expect(
-            because == Some(pb::RefundReason::AmountMismatch),
-            "a charge of one too little",
-            because,
-        );
-        let right = self.pay(placed, placed.payable, 2).await?;
-        self.expect(
-            right.outcome() == pb::PaymentOutcome::Paid,
-            "the right charge after a wrong one",
-            right.outcome(),
-        );
-        self.give_address(placed).await
-    }
-
-    async fn ask_for_more(&self, placed: &Placed) -> anyhow::Result<()> {
-        self.pay_and_give_address(placed, "a payment in time")
-            .await?;
-        let mut more = placed.plan.clone();
-        more.partner_order_id.push_str("-more");
-        more.lines[0].1 = 1;
-        match self.place(&more, &Asked::default()).await? {
-            Ok(_) => self.expect(false, "a third unit in the drop is refused", "an order"),
-            Err(status) => {
-                let because = reason(&status);
-                self.expect(
-                    because == "LIMIT_EXCEEDED" || because == "SOLD_OUT",
-                    "a third unit in the drop is refused",
-                    because,
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Pays an order whose hold ran out: taken again where units are left, else to be paid back.
-    pub async fn pay_late(&self, placed: &Placed) -> anyhow::Result<()> {
-        let answer = self.pay(placed, placed.payable, 1).await?;
-        if self.is_drop {
-            let because = answer.refund.map(|r| r.reason());
-            self.expect(
-                because == Some(pb::RefundReason::HoldExpired),
-                "a late payment with nothing left",
-                because,
-            );
-            return Ok(());
-        }
-        self.expect(
-            answer.outcome() == pb::PaymentOutcome::Paid,
-            "a late payment with units left",
-            answer.outcome(),
-        );
-        self.give_address(placed).await
-    }
-
-    /// Cancels a paid order, all of it or half of its one line, before it ships.
-    pub async fn cancel_after_paying(&self, placed: &Placed) -> anyhow::Result<()> {
-        let half = placed.plan.story == Story::CancelOneOfTwo;
-        let lines = if half {
-            vec![pb::LineQuantity {
-                order_line_id: placed.line_ids[0].clone(),
-                quantity: placed.plan.lines[0].1 / 2,
-            }]
-        } else {
-            Vec::new()
-        };
-        let mut outcome = self.cancel(placed, lines.clone(), 1).await?;
-        if outcome == pb::CancelOutcome::CancelPending {
-            // Fulfilment had not heard of the order yet; the decision comes with the feed.
-            outcome = pb::CancelOutcome::Cancelled;
-        }
-        self.expect(
-            outcome == pb::CancelOutcome::Cancelled,
-            "a cancellation before shipment",
-            outcome,
-        );
-        if half {
-            self.give_address(placed).await
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Cancels when the parcel is delivered.
-    pub async fn cancel_too_late(&self, placed: &Placed) -> anyhow::Result<()> {
-        let outcome = self.cancel(placed, Vec::new(), 1).await?;
-        self.expect(
-            outcome == pb::CancelOutcome::TooLate,
-            "a cancellation after delivery",
-            outcome,
-        );
-        Ok(())
     }
 }
 

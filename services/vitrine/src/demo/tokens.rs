@@ -8,7 +8,7 @@ use kit::auth::{Claims, TokenSigner};
 use super::client::{Bearer, Caller, Connections};
 use crate::token::{Role, partner_claims, retailer_claims};
 
-/// Longer than any evening.
+/// Longer than any played day.
 const LIFE: Duration = Duration::from_secs(3_600);
 
 /// Mints tokens and hands out callers that carry them.

@@ -20,7 +20,7 @@ pub struct Warehouse {
     pub run: String,
     /// Orders whose parcel gets lost.
     pub lost: Arc<Mutex<HashSet<String>>>,
-    /// Orders that this evening made: the queue of a running suite may hold others'.
+    /// Orders that this day made: the queue of a running suite may hold others'.
     pub ours: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -110,7 +110,7 @@ impl Warehouse {
         let event = |n: usize, status: pb::TrackingStatus| pb::TrackingEvent {
             carrier_event_id: format!("{}-{number}-{n}-{}", self.run, status as i32),
             status: status.into(),
-            event_time: Some(std::time::SystemTime::UNIX_EPOCH.into()),
+            event_time: Some(super::now_proto()),
             description: String::new(),
         };
         let records = shipment_ids

@@ -1,4 +1,4 @@
-//! Prepares the evening: partners and their keys, products, agreed listings, allotments, the drop, hosts and rooms.
+//! Prepares the day: partners and their keys, products, agreed listings, allotments, the drop, and then the channel.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use contracts::common::v1 as common;
 use contracts::order::v1 as order;
 use tonic::Status;
 
+use super::agreed::{listing, refuse_a_listing, seller, terms};
 use super::client::{Caller, reason, retrying, told};
-use super::plan::{DROP_PER_PERSON, DROP_PRODUCT, PARTNERS, PRODUCTS, Plan};
-use super::stage::prepare_room;
+use super::goods::{DROP_PRODUCT, PARTNERS, PRODUCTS};
+use super::plan::{DROP_PER_PERSON, Plan};
+use super::stage::prepare_channel;
 use super::tokens::Tokens;
 use super::{now_proto, platform::PaymentKey};
 use crate::token::Role;
@@ -38,11 +40,13 @@ pub struct World {
     pub host: Caller,
     pub warehouse: Caller,
     pub care: Caller,
+    pub finance: Caller,
     pub partners: Vec<PartnerWorld>,
     pub product_ids: Vec<String>,
-    /// One per product.
+    /// One per product; empty for one that is sold in the retailer's own shop.
     pub allotment_ids: Vec<String>,
     pub drop_id: String,
+    pub channel_id: String,
     pub rooms: Vec<RoomWorld>,
     pub run: String,
 }
@@ -73,19 +77,31 @@ impl World {
         for index in 0..PARTNERS.len() {
             partners.push(partner(&ops, tokens, index, run).await?);
         }
+        let seller = seller(&ops).await?;
         for (index, partner) in partners.iter_mut().enumerate() {
             for (product, (_, variant_id)) in product_ids_and_variants.iter().enumerate() {
-                let listing = listing(&ops, partner, index, product, variant_id, run).await?;
+                let terms = terms(index, product, &seller);
+                let listing =
+                    listing(&ops, partner, index, product, variant_id, terms, run).await?;
                 partner.listings.push(listing);
             }
         }
-        refuse_a_listing(&ops, &partners[1], &product_ids_and_variants[0].1, run).await?;
+        let cheap = terms(1, 0, &seller);
+        refuse_a_listing(
+            &ops,
+            &partners[1],
+            &product_ids_and_variants[0].1,
+            cheap,
+            run,
+        )
+        .await?;
         let allotment_ids =
             allotments(&ops, plan, &partners, &product_ids_and_variants, run).await?;
         let mut world = World {
             host: tokens.retailer("demo-host", &[Role::Host])?,
             warehouse: tokens.retailer("demo-warehouse", &[Role::Warehouse, Role::Carrier])?,
             care: tokens.retailer("demo-care", &[Role::Care])?,
+            finance: tokens.retailer("demo-finance", &[Role::Finance])?,
             ops,
             partners,
             product_ids: product_ids_and_variants
@@ -94,14 +110,13 @@ impl World {
                 .collect(),
             allotment_ids,
             drop_id: String::new(),
+            channel_id: String::new(),
             rooms: Vec::new(),
             run: run.to_owned(),
         };
         world.drop_id = create_drop(&world, plan).await?;
-        for (n, room_plan) in plan.rooms.iter().enumerate() {
-            let room = prepare_room(&world, room_plan, n).await?;
-            world.rooms.push(room);
-        }
+        (world.channel_id, world.rooms) = prepare_channel(&world, plan).await?;
+        world.partners_know_their_assortment().await?;
         Ok(world)
     }
 }
@@ -208,138 +223,7 @@ async fn partner(
     })
 }
 
-fn money(minor_units: i64, currency_code: &str) -> common::Money {
-    common::Money {
-        currency_code: currency_code.into(),
-        minor_units,
-    }
-}
-
-fn terms(index: usize, product: usize) -> catalog::ListingTerms {
-    let (partner, plan) = (&PARTNERS[index], &PRODUCTS[product]);
-    catalog::ListingTerms {
-        price: Some(common::Price {
-            amount: Some(money(plan.prices[index], partner.currency)),
-            per_quantity: if plan.by_weight { 500 } else { 1 },
-        }),
-        retailer_discount_basis_points: plan.discount_basis_points,
-        shipping: Some(money(plan.shipping[index], partner.currency)),
-        tax_basis_points: plan.tax_basis_points,
-        tax_included: plan.tax_included,
-        territories: vec![partner.region.into()],
-        commission_basis_points: 1_200,
-        legal_entity: "Vitrine Retail SA".into(),
-        ..Default::default()
-    }
-}
-
-/// The retailer proposes to the first partner, the second partner proposes to the retailer; the other side decides.
-async fn listing(
-    ops: &Caller,
-    partner: &PartnerWorld,
-    index: usize,
-    product: usize,
-    variant_id: &str,
-    run: &str,
-) -> anyhow::Result<catalog::Listing> {
-    let (proposer, decider) = if index == 0 {
-        (ops, &partner.caller)
-    } else {
-        (&partner.caller, ops)
-    };
-    let key = |step: &str| text(&[run, step, PARTNERS[index].code, PRODUCTS[product].sku]);
-    let request = catalog::ProposeListingRequest {
-        request_id: key("propose"),
-        partner_id: partner.partner_id.clone(),
-        variant_id: variant_id.to_owned(),
-        terms: Some(terms(index, product)),
-        validate_only: false,
-    };
-    let listing = ask!(
-        "could not propose a listing",
-        proposer,
-        listings.propose_listing(request)
-    )?
-    .listing
-    .unwrap_or_default();
-    let own = catalog::DecideListingRequest {
-        request_id: key("decide-own"),
-        listing_id: listing.listing_id.clone(),
-        decision: catalog::Decision::Approve.into(),
-        ..Default::default()
-    };
-    expect_refusal(
-        "SELF_APPROVAL",
-        proposer.listings().decide_listing(own).await,
-    )?;
-    let request = catalog::DecideListingRequest {
-        request_id: key("decide"),
-        listing_id: listing.listing_id.clone(),
-        decision: catalog::Decision::Approve.into(),
-        reason: "agreed".into(),
-        etag: listing.etag,
-    };
-    ask!(
-        "could not approve a listing",
-        decider,
-        listings.decide_listing(request)
-    )?;
-    let request = catalog::PublishListingRequest {
-        request_id: key("publish"),
-        listing_id: listing.listing_id,
-        ..Default::default()
-    };
-    Ok(ask!(
-        "could not publish a listing",
-        ops,
-        listings.publish_listing(request)
-    )?
-    .listing
-    .unwrap_or_default())
-}
-
-async fn refuse_a_listing(
-    ops: &Caller,
-    partner: &PartnerWorld,
-    variant_id: &str,
-    run: &str,
-) -> anyhow::Result<()> {
-    let request = catalog::ProposeListingRequest {
-        request_id: text(&[run, "propose-too-cheap"]),
-        partner_id: String::new(),
-        variant_id: variant_id.to_owned(),
-        terms: Some(catalog::ListingTerms {
-            price: Some(common::Price {
-                amount: Some(money(100, "JPY")),
-                per_quantity: 1,
-            }),
-            ..terms(1, 0)
-        }),
-        validate_only: false,
-    };
-    let listing = ask!(
-        "could not propose a listing",
-        partner.caller,
-        listings.propose_listing(request)
-    )?
-    .listing
-    .unwrap_or_default();
-    let request = catalog::DecideListingRequest {
-        request_id: text(&[run, "reject-too-cheap"]),
-        listing_id: listing.listing_id,
-        decision: catalog::Decision::Reject.into(),
-        reason: "the price is below what the brand allows".into(),
-        ..Default::default()
-    };
-    ask!(
-        "could not reject a listing",
-        ops,
-        listings.decide_listing(request)
-    )?;
-    Ok(())
-}
-
-/// One allotment per product, shared by both partners. Listings reach the order service by the catalog's feed, so
+/// One allotment per product, shared by all partners. Listings reach the order service by the catalog's feed, so
 /// what is not known there yet is asked for again.
 async fn allotments(
     ops: &Caller,
@@ -350,6 +234,10 @@ async fn allotments(
 ) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for (product, (_, variant_id)) in products.iter().enumerate() {
+        if PRODUCTS[product].redirects {
+            ids.push(String::new());
+            continue;
+        }
         let units = if product == DROP_PRODUCT {
             plan.scale.drop_units
         } else {

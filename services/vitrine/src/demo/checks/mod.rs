@@ -1,6 +1,7 @@
-//! Checks the evening from the outside: from feeds, lists and the platforms' own books, with nothing of the services
+//! Checks the day from the outside: from feeds, lists and the platforms' own books, with nothing of the services
 //! but their contracts.
 
+mod books;
 mod money;
 mod read;
 
@@ -9,8 +10,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use contracts::order::v1 as pb;
 pub use read::{Facts, Marks, facts, marks};
 
-use super::plan::PARTNERS;
-use super::platform::Charge;
+use super::goods::{PARTNERS, PRODUCTS};
+use super::platform::{Charge, PaidBack};
 use super::report::{LedgerRow, Report};
 use super::world::World;
 
@@ -50,18 +51,20 @@ fn was_paid(order: &pb::Order) -> bool {
     order.pay_time.is_some()
 }
 
-/// Everything that is known when the evening is over.
-pub struct Evening<'a> {
+/// Everything that is known when the day is over.
+pub struct Day<'a> {
     pub world: &'a World,
     pub facts: &'a Facts,
     /// By partner.
     pub charges: &'a [Vec<Charge>],
+    /// By partner.
+    pub paid_back: &'a [Vec<PaidBack>],
     pub ours: &'a HashSet<String>,
     pub drop_units: i64,
     pub drop_per_person: i64,
 }
 
-impl Evening<'_> {
+impl Day<'_> {
     /// Makes all checks and fills in the report's figures.
     pub async fn check(&self, checks: &mut Checks, report: &mut Report) -> anyhow::Result<()> {
         self.orders_are_complete(checks);
@@ -70,6 +73,7 @@ impl Evening<'_> {
         self.units_are_conserved(checks, report).await?;
         self.the_drop_kept_its_limits(checks).await?;
         self.money_is_conserved(checks, report);
+        self.books_agree(checks).await?;
         self.parcels_match_orders(checks);
         checks.that(self.facts.feed_gaps == 0, || {
             format!("feeds have {} gaps", self.facts.feed_gaps)
@@ -174,11 +178,8 @@ impl Evening<'_> {
                 .lines
                 .iter()
                 .all(|l| counters(l).delivered == counters(l).ordered);
-            checks.that(whole || units(order.refund_due.as_ref()) > 0, || {
-                format!(
-                    "{}: neither delivered whole nor a refund due",
-                    order.order_id
-                )
+            checks.that(whole || units(order.refunded.as_ref()) > 0, || {
+                format!("{}: neither delivered whole nor paid back", order.order_id)
             });
         }
         for order in self.facts.orders.values().filter(|o| !was_paid(o)) {
@@ -197,7 +198,14 @@ impl Evening<'_> {
         checks: &mut Checks,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        for (product, allotment_id) in self.world.allotment_ids.iter().enumerate() {
+        let sold_here = |(n, _): &(usize, &String)| !PRODUCTS[*n].redirects;
+        for (product, allotment_id) in self
+            .world
+            .allotment_ids
+            .iter()
+            .enumerate()
+            .filter(sold_here)
+        {
             let allotment = read::allotment(&self.world.ops, allotment_id).await?;
             let moved: i64 = read::movements(&self.world.ops, allotment_id)
                 .await?
@@ -328,7 +336,7 @@ impl Evening<'_> {
         );
         report.orders_refund_due = number(
             orders()
-                .filter(|o| units(o.refund_due.as_ref()) > 0)
+                .filter(|o| units(o.refund_due.as_ref()) + units(o.refunded.as_ref()) > 0)
                 .count(),
         );
         report.orders_expired = number(
@@ -380,7 +388,7 @@ impl Evening<'_> {
                 currency: PARTNERS[partner].currency.into(),
                 ..LedgerRow::default()
             });
-            row.refund_due += units(order.refund_due.as_ref());
+            row.paid_back += units(order.refunded.as_ref());
             if !was_paid(order) {
                 continue;
             }
@@ -408,7 +416,7 @@ impl Evening<'_> {
                 .iter()
                 .find(|r| r.partner.is_empty() && r.room == room.to_string())
             {
-                // The audience is one for both partners; it stands in the room's first row.
+                // The audience is one for all partners; it stands in the room's first row.
                 if partner == 0 {
                     (row.views, row.likes, row.questions) =
                         (shared.views, shared.likes, shared.questions);
@@ -417,6 +425,18 @@ impl Evening<'_> {
             row.room = room.to_string();
             report.ledger.push(row);
         }
-        report.ledger.retain(|r| !r.partner.is_empty());
+        // A room where nothing was sold keeps the row of its audience.
+        let sold_in: HashSet<String> = report
+            .ledger
+            .iter()
+            .filter(|r| !r.partner.is_empty())
+            .map(|r| r.room.clone())
+            .collect();
+        report
+            .ledger
+            .retain(|r| !r.partner.is_empty() || !sold_in.contains(&r.room));
+        report
+            .ledger
+            .sort_by_key(|r| r.room.parse::<usize>().unwrap_or(usize::MAX));
     }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use contracts::order::v1 as pb;
 
-use super::{Checks, Evening, counters, line_amount, units, was_paid};
+use super::{Checks, Day, counters, line_amount, units, was_paid};
+use crate::demo::platform::PaidBack;
 use crate::demo::report::Report;
 
-impl Evening<'_> {
+impl Day<'_> {
     pub(super) fn money_is_conserved(&self, checks: &mut Checks, report: &mut Report) {
         let mut recorded: HashMap<(&str, &str), i64> = HashMap::new();
         for payment in &self.facts.payments {
@@ -76,6 +77,7 @@ impl Evening<'_> {
                     .unwrap_or_default(),
             );
         }
+        self.paid_back_is_executed(checks, report);
         for (currency, charged) in &report.charged_minor_units {
             let kept = report.paid_minor_units.get(currency).copied().unwrap_or(0);
             let back = report
@@ -89,8 +91,46 @@ impl Evening<'_> {
         }
     }
 
+    /// The platforms' books and the suite's refunds say the same, and nothing is left to pay back.
+    fn paid_back_is_executed(&self, checks: &mut Checks, report: &mut Report) {
+        let said: HashMap<&str, &PaidBack> = self
+            .paid_back
+            .iter()
+            .flatten()
+            .map(|p| (p.refund_id.as_str(), p))
+            .collect();
+        checks.that(said.len() == self.facts.refunds.len(), || {
+            format!(
+                "{} refunds, but the platforms paid back {}",
+                self.facts.refunds.len(),
+                said.len()
+            )
+        });
+        for refund in &self.facts.refunds {
+            let same = said.get(refund.refund_id.as_str()).is_some_and(|p| {
+                p.order_id == refund.order_id
+                    && p.shopper_minor_units == units(refund.shopper_amount.as_ref())
+                    && p.partner_minor_units == units(refund.partner_amount.as_ref())
+            });
+            checks.that(same && refund.state() == pb::RefundState::Executed, || {
+                format!(
+                    "{}: {:?}, and the platform's book says otherwise",
+                    refund.refund_id,
+                    refund.state()
+                )
+            });
+            let currency = refund
+                .shopper_amount
+                .as_ref()
+                .map(|m| m.currency_code.clone())
+                .unwrap_or_default();
+            *report.refunded_minor_units.entry(currency).or_default() +=
+                units(refund.shopper_amount.as_ref());
+        }
+    }
+
     /// What was paid for one order is what it keeps and what goes back. What it keeps is worked out from its lines:
-    /// each line's payable in proportion to the units that were neither cancelled nor undelivered.
+    /// each line's payable in proportion to the units that were neither cancelled, undelivered nor sent back.
     fn one_orders_money(
         &self,
         checks: &mut Checks,
@@ -99,59 +139,29 @@ impl Evening<'_> {
         paid: i64,
         refunds: (i64, i64),
     ) {
-        let kept_of = |amount: i64, line: &pb::OrderLine| {
-            let q = counters(line);
-            let gone = q.cancelled + q.undelivered;
-            if q.ordered == 0 {
-                0.0
-            } else {
-                amount as f64 * (q.ordered - gone) as f64 / q.ordered as f64
-            }
-        };
-        let (mut kept, mut kept_subsidy, mut slack) = (0.0, 0.0, 0.0);
+        let (mut kept, mut kept_subsidy, mut subsidy) = (Share::default(), Share::default(), 0);
         for line in order.lines.iter().filter(|_| was_paid(order)) {
-            let amount = line_amount(line);
-            kept += kept_of(units(amount.payable.as_ref()), line);
-            kept_subsidy += kept_of(units(amount.partner_discount.as_ref()), line);
-            // A split line is off by less than one minor unit; a whole one by nothing.
-            let q = counters(line);
-            let gone = q.cancelled + q.undelivered;
-            slack += if gone == 0 || gone == q.ordered {
-                0.0
-            } else {
-                1.0
-            };
+            let (amount, q) = (line_amount(line), counters(line));
+            let stays = q.ordered - q.cancelled - q.undelivered - q.returned;
+            let funded = units(amount.partner_discount.as_ref());
+            kept.add(units(amount.payable.as_ref()), stays, q.ordered);
+            kept_subsidy.add(funded, stays, q.ordered);
+            subsidy += funded;
         }
-        let off = (paid - refunds.0) as f64 - kept;
-        checks.that(off.abs() <= slack, || {
+        checks.that(kept.is(paid - refunds.0), || {
             format!(
-                "{}: {paid} paid, {} to go back, but {kept} is kept",
+                "{}: {paid} paid, {} to go back, but {kept:?} is kept",
                 order.order_id, refunds.0
             )
         });
-        let subsidy: i64 = order
-            .lines
-            .iter()
-            .filter(|_| was_paid(order))
-            .map(|l| units(line_amount(l).partner_discount.as_ref()))
-            .sum();
-        let off = (subsidy - refunds.1) as f64 - kept_subsidy;
-        checks.that(off.abs() <= slack, || {
+        checks.that(kept_subsidy.is(subsidy - refunds.1), || {
             format!(
-                "{}: of the partner's {subsidy}, {} go back, but {kept_subsidy} is kept",
+                "{}: of the partner's {subsidy}, {} go back, but {kept_subsidy:?} is kept",
                 order.order_id, refunds.1
             )
         });
         checks.that(refunds.0 <= paid, || {
             format!("{}: more goes back than was paid", order.order_id)
-        });
-        checks.that(units(order.refund_due.as_ref()) == refunds.0, || {
-            format!(
-                "{}: the order says {} is due back, its refunds say {}",
-                order.order_id,
-                units(order.refund_due.as_ref()),
-                refunds.0
-            )
         });
         let currency = order
             .amount
@@ -160,5 +170,28 @@ impl Evening<'_> {
             .map(|m| m.currency_code.clone())
             .unwrap_or_default();
         *report.paid_minor_units.entry(currency).or_default() += paid - refunds.0;
+    }
+}
+
+/// A sum of lines' shares, as the range of whole minor units it may be rounded to.
+#[derive(Debug, Default)]
+struct Share {
+    least: i64,
+    most: i64,
+}
+
+impl Share {
+    /// Adds `part` of `whole` units of an amount: exact when nothing or all of it stays.
+    fn add(&mut self, amount: i64, part: i64, whole: i64) {
+        let (amount, part, whole) = (i128::from(amount), i128::from(part), i128::from(whole));
+        let product = amount * part;
+        let least = product.div_euclid(whole.max(1));
+        let most = least + i128::from(product.rem_euclid(whole.max(1)) > 0);
+        self.least += i64::try_from(least).unwrap_or(i64::MAX);
+        self.most += i64::try_from(most).unwrap_or(i64::MAX);
+    }
+
+    fn is(&self, amount: i64) -> bool {
+        (self.least..=self.most).contains(&amount)
     }
 }

@@ -14,7 +14,7 @@ use crate::demo::world::ask;
 /// Pages of a feed or a list that are read at most; more would be a loop.
 const PAGES: usize = 100_000;
 
-/// Where each feed stood before the evening.
+/// Where each feed stood before the day.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     pub catalog: String,
@@ -99,17 +99,26 @@ pub async fn movements(
     caller: &Caller,
     allotment_id: &str,
 ) -> anyhow::Result<Vec<order::Movement>> {
-    let request = order::ListMovementsRequest {
-        allotment_id: allotment_id.to_owned(),
-        page_size: 200,
-        page_token: String::new(),
-    };
-    Ok(ask!(
-        "movements could not be read",
-        caller,
-        allotments.list_movements(request)
-    )?
-    .movements)
+    let mut movements = Vec::new();
+    let mut page_token = String::new();
+    for _ in 0..PAGES {
+        let request = order::ListMovementsRequest {
+            allotment_id: allotment_id.to_owned(),
+            page_size: 200,
+            page_token: page_token.clone(),
+        };
+        let page = ask!(
+            "movements could not be read",
+            caller,
+            allotments.list_movements(request)
+        )?;
+        movements.extend(page.movements);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    Ok(movements)
 }
 
 /// One allotment.
@@ -162,7 +171,7 @@ pub fn gaps<'a>(
     (read, gaps)
 }
 
-/// Everything that was read about the evening's orders.
+/// Everything that was read about the day's orders.
 pub struct Facts {
     pub orders: BTreeMap<String, order::Order>,
     pub refunds: Vec<order::Refund>,
