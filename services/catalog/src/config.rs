@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use store::feed::{FeedConfig, SweepConfig};
 
+pub use crate::import_config::ImportConfig;
 
 /// Configuration of the catalogue service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub commission_notice_days: u32,
     /// The most drafts or decisions of one batch.
     pub batch_listings_max: usize,
+    /// Limits of imports.
+    pub import: ImportConfig,
     /// Limits on reading the feed.
     pub feed: FeedConfig,
     /// How long feed entries and idempotency keys are kept.
@@ -42,6 +45,7 @@ impl Default for Config {
             refresh_poll_ms: 1_000,
             commission_notice_days: 30,
             batch_listings_max: 1_000,
+            import: ImportConfig::default(),
             feed: FeedConfig::default(),
             sweep: SweepConfig::default(),
         }

@@ -1,8 +1,9 @@
 //! The catalogue: partners and the keys their payment statements are checked with, the outlets where they
-//! show rooms, products and variants, and listings, which offer one variant to one partner on agreed terms.
+//! show rooms, products and variants, and listings, which offer one variant to one partner on agreed terms;
+//! and the rules around listings: agreements with brands, regulated categories with licences, legal entities.
 //!
 //! ```text
-//!  partner   ACTIVE ⇄ SUSPENDED          payment key   ACTIVE → REVOKED          product   ACTIVE → ARCHIVED
+//!  partner   ACTIVE ⇄ SUSPENDED      payment key   ACTIVE → REVOKED      product   DRAFT ⇄ ACTIVE → ARCHIVED
 //!
 //!  listing   PROPOSED ──approve──▶ APPROVED ──publish──▶ LIVE ⇄ PAUSED
 //!               │ reject              │                    │       │
@@ -16,7 +17,8 @@
 //! 1. A partner's code, a partner's `kid`, a SKU and a product's external key name one thing each.
 //! 2. A payment key is one that statements can be checked with. Once revoked it stays so, and its `kid` is
 //!    never used again for another key of the partner.
-//! 3. Two variants of a product differ in their options; a variant never changes.
+//! 3. Two variants of a product differ in their options; a variant never changes, but for a GTIN or weight that
+//!    an import corrects.
 //! 4. Whoever proposes a listing never decides on it: neither the same party nor the same caller under both
 //!    hats. New terms for a listing that still waits are a proposal of whoever sets them.
 //! 5. A listing is APPROVED, LIVE or PAUSED only when the other party has approved it; ENDED and REJECTED are
@@ -25,14 +27,27 @@
 //!    listing never changes.
 //! 7. While a partner is suspended nothing of it is proposed, approved, published or resumed; while a product
 //!    is archived nothing of it is proposed, approved or published. Pausing and ending always work.
-//! 8. A listing shows its product's title until it is over; a new title reaches the first listings together
-//!    with the product, the others soon after, and each listing is published with it.
+//! 8. A listing shows its product until it is over; what changes of the product reaches the first listings
+//!    together with it, the others soon after, and each listing is published with it, once.
 //! 9. A partner sees its own partner, keys, outlets and listings, the products of those listings, and of the
 //!    feed the entries that carry its id; entries of products carry none. Everything else is not found.
 //! 10. Every change is published and audited in the transaction that makes it.
+//! 11. Of listings of one variant for two partners that are APPROVED, LIVE or PAUSED and overlap in territories
+//!     and in a time to come, none is exclusive. Whoever agrees on a listing, or moves its window, holds the row
+//!     of the variant.
+//! 12. Nothing is proposed, approved, published, resumed or moved to another window against the agreement of its
+//!     brand, the rule of its category or for want of a licence; what is LIVE against them is PAUSED soon. Whoever
+//!     decides holds the one row of the rulebook, whoever changes a rule changes it.
+//! 13. Dates do their work after a restart too: each listing has the time of its next look in its row, and a
+//!     look publishes only what is new. The purchase mode in force, and who collects, follow from the clock alone.
+//! 14. A version of terms, once written, never changes; neither does a legal entity, nor a licence but for being
+//!     revoked. A lower commission of an agreed listing waits for its notice.
+//! 15. A row of an imported file is kept whole or refused whole, and only the source that brought a product
+//!     changes it. The same file again changes and publishes nothing.
 
 pub mod config;
 mod events;
+mod import_config;
 pub mod model;
 mod ops;
 mod rpc;

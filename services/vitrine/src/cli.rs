@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, VitrineConfig};
-use crate::{demo, migrate, ops, probe, serve, token};
+use crate::{demo, import, migrate, ops, probe, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Command {
     Demo(DemoArgs),
     /// Run the suite, or some of its services.
     Serve(ServeArgs),
+    /// Import a file of products: Shopify CSV, Google Merchant Center TSV or XML.
+    Import(import::ImportArgs),
     /// Bring the databases' tables up to date.
     Migrate {
         /// Which services; all of them when none is named.
@@ -170,6 +172,7 @@ impl Cli {
                 demo::command(config, args.seed, args.report, args.connect).await
             }
             Command::Serve(args) => serve::run(config, args.services, args.sandbox).await,
+            Command::Import(args) => Ok(import::run(config, args).await),
             Command::Migrate { services } => migrate::run(&config, &services)
                 .await
                 .map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@
 pub mod brand;
 pub mod country;
 pub mod gtin;
+pub mod import;
 pub mod legal_entity;
 pub mod listing;
 pub mod look;

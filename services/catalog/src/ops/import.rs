@@ -1,5 +1,7 @@
 //! Bringing products of a file into the catalogue, a few dozen in one unit of work.
 
+use std::collections::HashMap;
+
 use contracts::id::ProductId;
 use kit::errors::Fault;
 use store::{Operation, Tx};
@@ -7,7 +9,7 @@ use store::{Operation, Tx};
 use crate::events;
 use crate::model::import::Outcome;
 use crate::model::import::ReadProduct;
-use crate::model::import::plan::{Around, Plan, Verdict, Write, plan};
+use crate::model::import::plan::{Around, Known, Plan, Verdict, Write, plan};
 use crate::model::look::RefreshKind;
 use crate::store::import as rows;
 use crate::store::refresh::refresh_add;
@@ -43,6 +45,7 @@ impl ImportProducts {
             .filter_map(|row| row.variant.as_ref().map(|variant| variant.sku.as_str()))
             .collect();
         let owners = rows::import_owners(tx, &skus).await?;
+        self.same_moment(&known, &owners)?;
         let around = Around {
             source: &self.source,
             owners: &owners,
@@ -54,6 +57,34 @@ impl ImportProducts {
             plan(read.clone(), known, &around)
         });
         Ok(plans.collect())
+    }
+}
+
+impl ImportProducts {
+    /// Products and SKUs are read one after the other. When somebody else put in a product between the two, its
+    /// SKUs look like those of a stranger; then both are to be read again.
+    fn same_moment(
+        &self,
+        known: &HashMap<String, Known>,
+        owners: &HashMap<String, (ProductId, String)>,
+    ) -> Result<(), Fault> {
+        for read in &self.products {
+            let product = known.get(&read.external_key).map(|known| &known.product);
+            for variant in read.rows.iter().filter_map(|row| row.variant.as_ref()) {
+                let Some((_, key)) = owners.get(&variant.sku) else {
+                    continue;
+                };
+                let has = product.is_some_and(|product| {
+                    let mut variants = product.variants.iter();
+                    variants.any(|own| own.details.sku == variant.sku)
+                });
+                if *key == read.external_key && !has {
+                    let message = "a product was changed while its import was planned";
+                    return Err(Fault::Conflict(message.into()));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

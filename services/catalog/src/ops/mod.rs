@@ -3,6 +3,7 @@
 mod around;
 pub(crate) mod batch;
 pub(crate) mod brand;
+pub(crate) mod import;
 pub(crate) mod legal_entity;
 pub(crate) mod listing;
 pub(crate) mod outlet;

@@ -8,6 +8,7 @@ use tonic::Request;
 
 use super::{Answer, Keys, Rpc, etag, given, open, parse, render, request_id};
 use crate::model::product::Product as Known;
+use crate::ops::import::WithSources;
 use crate::ops::product::{AddVariant, ArchiveProduct, CheckProduct, CreateProduct, UpdateProduct};
 use crate::ops::read;
 
@@ -149,9 +150,11 @@ impl ProductService for Rpc {
         let operation = read::GetProduct {
             product_id: given(product_id)?,
         };
-        let product = self.read(&caller, operation).await?;
+        let (product, sources) = self.read(&caller, WithSources(operation)).await?;
+        let mut answer = render::product(&product);
+        super::import::add_sources(&mut answer, &product, &sources);
         Ok(GetProductResponse {
-            product: Some(render::product(&product)),
+            product: Some(answer),
         }
         .into())
     }
@@ -166,10 +169,14 @@ impl ProductService for Rpc {
         v.finish()?;
         let query = ["ListProducts", asked.brand.as_str()];
         let (page, slice) = self.page(&caller, asked.page_size, &asked.page_token, &query)?;
-        let products = self
-            .read(&caller, read::ListProducts { brand, slice })
-            .await?;
-        let products = products.iter().map(render::product).collect();
+        let operation = WithSources(read::ListProducts { brand, slice });
+        let (products, sources) = self.read(&caller, operation).await?;
+        let render = |product: &Known| {
+            let mut answer = render::product(product);
+            super::import::add_sources(&mut answer, product, &sources);
+            answer
+        };
+        let products = products.iter().map(render).collect();
         let (products, next_page_token) = self.cut(&page, products, |item| &item.product_id);
         Ok(ListProductsResponse {
             products,

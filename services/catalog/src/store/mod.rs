@@ -4,6 +4,7 @@
 //! crosswise.
 
 pub(crate) mod brand;
+pub(crate) mod import;
 pub(crate) mod legal_entity;
 pub(crate) mod listing;
 mod listing_row;

@@ -7,6 +7,7 @@ mod common;
 mod dates;
 mod exclusivity;
 mod feed;
+mod imports;
 mod keys;
 mod life;
 mod listings;
