@@ -101,7 +101,7 @@ impl Run {
             partners: 2,
             buyers: options.buyers,
             orders_per_s: options.orders_per_s,
-            patience_s: 90,
+            patience_s: 300,
         };
         let driver = Driver::start(&plan, &self.world.folder)?;
         while self.done() < options.kills {

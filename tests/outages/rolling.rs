@@ -53,7 +53,7 @@ fn all(
         partners: 2,
         buyers: options.buyers,
         orders_per_s: options.orders_per_s,
-        patience_s: 60,
+        patience_s: 120,
     };
     let driver = Driver::start(&plan, &world.folder)?;
     for _ in 0..rounds {
