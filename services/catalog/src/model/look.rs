@@ -132,3 +132,7 @@ impl Listing {
         hex::encode(&hash.finalize()[..16])
     }
 }
+
+#[cfg(test)]
+#[path = "look_tests.rs"]
+mod tests;

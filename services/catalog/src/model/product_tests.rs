@@ -11,6 +11,7 @@ fn details(title: &str) -> ProductDetails {
         category: String::new(),
         image_uris: Vec::new(),
         external_key: String::new(),
+        regulated_category: String::new(),
     }
 }
 

@@ -141,15 +141,15 @@ on_both_engines! {
             ids(&items).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         let base = ListAssortmentRequest::default;
-        assert_eq!(found(ListAssortmentRequest { on_sale_only: true, ..base() }).await, [live.listing_id.clone()]);
+        assert_eq!(found(ListAssortmentRequest { on_sale_only: true, ..base() }).await, [live.listing_id.as_str()]);
         assert_eq!(
-            found(ListAssortmentRequest { product_id: tea.product_id, ..base() }).await, [live.listing_id.clone()]
+            found(ListAssortmentRequest { product_id: tea.product_id, ..base() }).await, [live.listing_id.as_str()]
         );
-        assert_eq!(found(ListAssortmentRequest { territory: "FR".into(), ..base() }).await, [soon.listing_id.clone()]);
+        assert_eq!(found(ListAssortmentRequest { territory: "FR".into(), ..base() }).await, [soon.listing_id.as_str()]);
         assert_eq!(found(ListAssortmentRequest { brand: "Lund".into(), ..base() }).await.len(), 3);
         assert!(found(ListAssortmentRequest { brand: "Other".into(), ..base() }).await.is_empty());
         let redirect = ListAssortmentRequest { purchase_mode: PurchaseMode::Redirect.into(), ..base() };
-        assert_eq!(found(redirect).await, [soon.listing_id.clone()]);
+        assert_eq!(found(redirect).await, [soon.listing_id.as_str()]);
         t.clock.advance(Duration::from_secs(60));
         let on_sale = found(ListAssortmentRequest { on_sale_only: true, ..base() }).await;
         assert_eq!(on_sale, [live.listing_id.clone(), soon.listing_id]);

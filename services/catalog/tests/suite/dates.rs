@@ -88,9 +88,9 @@ on_both_engines! {
         let later = switch(&t, 9, PurchaseMode::Redirect);
         let same = switch(&t, 9, PurchaseMode::InApp);
         assert_eq!(
-            fields(with(vec![later.clone(), same]).await), ["terms.dated_purchase_modes[1].start_time"]
+            fields(with(vec![later, same]).await), ["terms.dated_purchase_modes[1].start_time"]
         );
-        let dateless = DatedPurchaseMode { start_time: None, ..later.clone() };
+        let dateless = DatedPurchaseMode { start_time: None, ..later };
         assert_eq!(fields(with(vec![dateless]).await), ["terms.dated_purchase_modes[0].start_time"]);
         let modeless = DatedPurchaseMode { purchase_mode: 0, ..later };
         assert_eq!(fields(with(vec![modeless]).await), ["terms.dated_purchase_modes[0].purchase_mode"]);

@@ -130,6 +130,17 @@ on_both_engines! {
         assert_eq!(fields(call!(ops.listings.propose_listing(too_few))), ["terms.per_shopper_limit"]);
         let enough = with(ListingTerms { per_shopper_limit: 500, ..terms() });
         call!(ops.listings.propose_listing(enough)).expect("one step");
+        let by_weight = |minor_units, per_quantity| {
+            let price = Price { per_quantity, ..price(minor_units) };
+            with(ListingTerms { price: Some(price), per_shopper_limit: 2_000, ..terms() })
+        };
+        let weighed = call!(ops.listings.propose_listing(by_weight(1_990, 500))).expect("19.90 for 500 g");
+        let weighed = weighed.listing.expect("it");
+        assert_eq!(weighed.terms.expect("terms").price.expect("a price").per_quantity, 500);
+        assert_eq!(weighed.variant.expect("it").unit(), Unit::Gram);
+        // A step has to cost something: 500 g of 0.09 for 10 kg round to nothing.
+        assert_eq!(fields(call!(ops.listings.propose_listing(by_weight(9, 10_000)))), ["terms.price"]);
+        call!(ops.listings.propose_listing(by_weight(10, 10_000))).expect("half a cent is rounded up");
         let now = t.clock.now();
         let over = Window { start_time: None, end_time: Some(now.to_proto()) };
         let over = with(ListingTerms { sale_window: Some(over), ..terms() });

@@ -68,5 +68,29 @@ on_both_engines! {
         refuses!(t, "payment_key_revoked", "UPDATE payment_key SET state = 'REVOKED'");
         refuses!(t, "variant_step", "UPDATE variant SET quantity_step = 0");
         refuses!(t, "product_state", "UPDATE product SET state = 'GONE'");
+        refuses!(t, "listing_exclusivity", "UPDATE listing SET exclusivity = 'MINE'");
+        refuses!(t, "listing_next_commission", "UPDATE listing SET next_commission_basis_points = 5");
+        refuses!(
+            t, "listing_next_commission",
+            "UPDATE listing SET next_commission_basis_points = commission_basis_points, commission_effective_time = 5"
+        );
+        refuses!(t, "listing_terms_set_by", "UPDATE listing_terms SET set_by = ''");
+        refuses!(t, "rulebook_one", "INSERT INTO rulebook (rulebook_id, version) VALUES (2, 1)");
+        refuses!(
+            t, "legal_entity_retired",
+            "INSERT INTO legal_entity (legal_entity_id, legal_entity_code, legal_name, country_code, tax_number, \
+             registered_office, state, create_time) VALUES ('e', 'e', 'E', 'DE', '1', '', 'RETIRED', 1)"
+        );
+        refuses!(
+            t, "category_rule_territories",
+            "INSERT INTO category_rule (regulated_category, permitted_territories, minimum_age_years, \
+             licence_required, note, version, create_time, update_time) VALUES ('a', '', 18, true, '', 1, 1, 1)"
+        );
+        refuses!(
+            t, "licence_period",
+            "INSERT INTO licence (licence_id, partner_id, regulated_category, licence_number, territories, \
+             start_time, expire_time, state, revoke_reason, create_time) \
+             SELECT 'l', partner_id, 'a', '1', '', 5, 5, 'ACTIVE', '', 1 FROM partner"
+        );
     }
 }
