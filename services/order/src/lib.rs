@@ -14,7 +14,9 @@
 //!     CANCELLED ◀──────────── fulfilment cancelled all of it ────┘
 //! ```
 //!
-//! Money, goods and care have states of their own beside it. Invariants; each is proven by tests, and each that
+//! Money, goods and care have states of their own beside it: see [`model::balance`] for money, [`model::refund_report`]
+//! for a refund's own life, [`model::returns`] for goods that come back. An order is completed when its return window
+//! is over and no return is under way. Invariants; each is proven by tests, and each that
 //! SQL can say is a CHECK, a unique key or a guarded UPDATE as well:
 //!
 //! 1. Of each allotment `available + held + sold = supplied`, and `supplied` is the sum of its movements. No unit
@@ -27,9 +29,11 @@
 //!    what does not pay it is to be paid back.
 //! 6. An order is paid at most once. A paid order may be cancelled, never lost.
 //! 7. Refunds of a payment never exceed it, the shopper's money and the partner's apart; when every unit has
-//!    been cancelled or lost they are exactly what was paid.
+//!    been cancelled, lost or sent back they are exactly what was paid. Executed is final; what failed is issued
+//!    again under the same id, and each of the partner's statements counts once.
 //! 8. A key has one effect. The same key and content gives the same answer for ever, from what never changes.
-//! 9. Line counters only grow: `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`.
+//! 9. Line counters only grow: `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`,
+//!    `returned ≤ delivered`, `refunded ≤ cancelled + undelivered + returned`.
 //! 10. Whatever changes is published in the same transaction, but for what promises nothing (quotes, deep links) and
 //!     what no order ever sees (exchange rates). Feeds, logs and the audit trail hold no contact data, and every read
 //!     of it is in the audit trail.

@@ -98,7 +98,7 @@ fn cancelled(placement: &Placement, units: i64) -> fulfillment::FulfillmentFeedE
 }
 
 /// A page of entries in one unit, as the consumer applies it.
-struct Page(Vec<fulfillment::FulfillmentFeedEntry>);
+pub struct Page(pub Vec<fulfillment::FulfillmentFeedEntry>);
 
 impl Operation for Page {
     type Output = ();

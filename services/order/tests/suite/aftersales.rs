@@ -288,7 +288,7 @@ async fn paid(
                 per_quantity: 3,
             });
             terms.shipping = money_in(currency, 37);
-            terms.tax_included = number % 2 == 0;
+            terms.tax_included = number.is_multiple_of(2);
         });
         world.enter_listing(listing).await;
     }
