@@ -142,7 +142,13 @@ fn read_listing(wrong: &mut Violations, listing: &pb::Listing) -> Option<Listing
     let discount = i64::from(terms.retailer_discount_basis_points);
     let discount = inside.range("retailer_discount_basis_points", discount, 0..=10_000);
     let window = inside.window("sale_window", &terms.sale_window);
-    let mode = inside.opt_enumeration::<common::PurchaseMode>("purchase_mode", terms.purchase_mode);
+    let first =
+        inside.opt_enumeration::<common::PurchaseMode>("purchase_mode", terms.purchase_mode);
+    drop(inside);
+    // The catalogue says which mode is in force, and says it again whenever a date switches it.
+    let now = listing.effective_purchase_mode;
+    let now = wrong.opt_enumeration::<common::PurchaseMode>("effective_purchase_mode", now);
+    let mode = now.or(first);
     Some(Listing {
         id: id?,
         partner_id: partner_id?,
@@ -439,6 +445,21 @@ mod tests {
             (ListingState::Live, PurchaseMode::InApp)
         );
         assert_eq!(read.price.amount().minor_units, 1_990);
+    }
+
+    #[test]
+    fn the_mode_in_force_counts_and_not_the_one_before_a_switch() {
+        for mode in [common::PurchaseMode::InApp, common::PurchaseMode::Redirect] {
+            let mut switched = listing();
+            switched.effective_purchase_mode = mode.into();
+            let terms = switched.terms.as_mut().expect("terms");
+            terms.purchase_mode = common::PurchaseMode::Redirect.into();
+            let News::Listing(read) = listing_news(&switched).expect("right") else {
+                panic!("a listing")
+            };
+            let is_redirect = mode == common::PurchaseMode::Redirect;
+            assert_eq!(read.purchase_mode == PurchaseMode::Redirect, is_redirect);
+        }
     }
 
     #[test]
