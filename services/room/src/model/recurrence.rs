@@ -123,8 +123,32 @@ struct Rule {
 }
 
 impl Recurrence {
-    /// Reads one. An empty rule means once.
+    /// Reads one that somebody wants. An empty rule means once.
     pub fn new(
+        zone: Zone,
+        local_start: &str,
+        duration_s: i64,
+        rule: &str,
+        exceptions: &[String],
+    ) -> Result<Self, RecurrenceError> {
+        let recurrence = Self::read(zone, local_start, duration_s, rule, exceptions)?;
+        let start = recurrence.start;
+        if recurrence.clocks(start).next() != Some(start) {
+            let rule = "must give the first start itself: choose a start that the rule names.";
+            return Err(wrong(RULE, rule));
+        }
+        if recurrence.span(start).is_none() && recurrence.rule.is_none() {
+            return Err(wrong(
+                START,
+                "is left out by a clock change; choose another.",
+            ));
+        }
+        recurrence.require_apart()?;
+        Ok(recurrence)
+    }
+
+    /// Reads one that was accepted before, without looking again at what it gives.
+    pub fn read(
         zone: Zone,
         local_start: &str,
         duration_s: i64,
@@ -140,30 +164,18 @@ impl Recurrence {
                     .ok_or_else(|| wrong("exception_dates", "must be dates such as 2026-12-24."))
             })
             .collect::<Result<_, _>>()?;
-        let read = if rule.is_empty() {
+        let rule = if rule.is_empty() {
             None
         } else {
             Some(Rule::read(rule, start, &zone)?)
         };
-        let recurrence = Recurrence {
+        Ok(Recurrence {
             zone,
             start,
             duration: JiffSpan::new().seconds(duration_s),
-            rule: read,
+            rule,
             exceptions,
-        };
-        if recurrence.clocks(start).next() != Some(start) {
-            let rule = "must give the first start itself: choose a start that the rule names.";
-            return Err(wrong(RULE, rule));
-        }
-        if recurrence.span(start).is_none() && recurrence.rule.is_none() {
-            return Err(wrong(
-                START,
-                "is left out by a clock change; choose another.",
-            ));
-        }
-        recurrence.require_apart()?;
-        Ok(recurrence)
+        })
     }
 
     /// Refuses a rule whose times overlap each other: the first year of them stands for all.

@@ -54,15 +54,16 @@ pub struct SlotTimes {
 }
 
 impl SlotTimes {
-    /// The times, in a zone.
+    /// The times in a zone, when they are times that a slot can have.
     pub fn recurrence(&self, zone: Zone) -> Result<Recurrence, RecurrenceError> {
-        Recurrence::new(
-            zone,
-            &self.local_start,
-            self.duration_s,
-            &self.rule,
-            &self.exceptions,
-        )
+        let (start, rule) = (&self.local_start, &self.rule);
+        Recurrence::new(zone, start, self.duration_s, rule, &self.exceptions)
+    }
+
+    /// The times in a zone, of a slot that was accepted before.
+    pub fn accepted(&self, zone: Zone) -> Result<Recurrence, RecurrenceError> {
+        let (start, rule) = (&self.local_start, &self.rule);
+        Recurrence::read(zone, start, self.duration_s, rule, &self.exceptions)
     }
 }
 

@@ -57,7 +57,7 @@ pub fn recurrence(channel: &Channel, slot: &Slot) -> Result<Recurrence, Fault> {
     let zone = channel
         .zone()
         .ok_or_else(|| Fault::internal("there is no zone UTC"))?;
-    slot.times.recurrence(zone).map_err(|error| {
+    slot.times.accepted(zone).map_err(|error| {
         Fault::internal(format!(
             "slot {}: {} {}",
             slot.id, error.field, error.description
@@ -223,6 +223,12 @@ pub async fn next(
         .filter_map(Occurrence::of_room)
         .filter(|occurrence| comes(occurrence.span) && is_seen(occurrence, eyes))
         .min_by_key(Occurrence::order);
+    // Near times have their rooms, so nothing that has none comes before a near room. Half of what is made ahead leaves
+    // a day for whoever makes them.
+    let near = tx.now().plus(horizons.rooms / 2);
+    if best.as_ref().is_some_and(|best| best.span.start <= near) {
+        return Ok(best);
+    }
     for slot in active_slots(tx, channel, horizons).await? {
         let rooms = starts_with_rooms(tx, &slot, after).await?;
         let times = recurrence(channel, &slot)?;

@@ -242,4 +242,56 @@ on_both_engines! {
         assert_eq!(reason(call!(ops.channels.update_channel(request))), ErrorReason::WrongState);
         server.stop().await;
     }
+
+    async fn a_day_of_a_clock_change_is_filled_without_a_gap(t: TestDb) {
+        // Noon in Paris, two days before the clock goes from 02:00 to 03:00 on 29 March 2026.
+        let now: jiff::Timestamp = "2026-03-27T11:00:00Z".parse().expect("a time");
+        let now = kit::clock::Micros(now.as_microsecond());
+        t.clock.set(now);
+        let server = Server::start(&t).await;
+        let draft = Channel { time_zone: "Europe/Paris".into(), ..server.channel_draft(&[11], false) };
+        let channel = server.create_channel(draft).await.expect("a channel").channel_id;
+        let host = server.host(true).await;
+        for (start, minutes) in [("00:00:00", 90), ("01:30:00", 60), ("02:30:00", 30), ("03:00:00", 21 * 60)] {
+            let slot = ProgrammeSlot {
+                local_start_time: format!("2026-03-27T{start}"),
+                recurrence_rule: "FREQ=DAILY".into(),
+                ..server.slot_draft(&channel, &host, now, 0, minutes)
+            };
+            server.plan(slot).await.expect("a slot");
+        }
+        let days = server.programme(&server.ops(), &channel, now, 14 * 60, 5 * DAY).await;
+        let seconds = |moment: &Option<prost_types::Timestamp>| moment.as_ref().expect("a time").seconds;
+        for pair in days.windows(2) {
+            assert_eq!(seconds(&pair[0].end_time), seconds(&pair[1].start_time), "one after the other");
+        }
+        // From midnight to midnight in Paris: 23:00 UTC to 22:00 UTC.
+        let (from, until) = (1_774_738_800, 1_774_738_800 + 23 * 3_600);
+        let that_day = days.iter().filter(|it| (from..until).contains(&seconds(&it.start_time)));
+        let minutes: Vec<i64> = that_day.map(|it| (seconds(&it.end_time) - seconds(&it.start_time)) / 60).collect();
+        assert_eq!(minutes, [90, 30, 21 * 60], "an hour is missing, and what would have been in it");
+        server.stop().await;
+    }
+
+    async fn a_room_of_a_slot_that_is_scheduled_anew_has_a_time_of_its_own(t: TestDb) {
+        let server = Server::start(&t).await;
+        let now = whole_minute(&t.clock);
+        let ops = server.ops();
+        let channel = server.channel(&[11], false).await;
+        let host = server.host(true).await;
+        let slot = server.plan(server.slot_draft(&channel, &host, now, 60, 60)).await.expect("a slot");
+        let room = server.programme(&ops, &channel, now, 0, DAY).await[0].room_id.clone();
+        let request = ScheduleRoomRequest {
+            request_id: key(),
+            room_id: room.clone(),
+            schedule: Some(contracts::common::v1::Window { start_time: at(now, 90), end_time: at(now, 200) }),
+            etag: String::new(),
+        };
+        let moved = call!(ops.rooms.schedule_room(request)).expect("moved").room.expect("it");
+        assert!(moved.overridden);
+        server.update_slot(ProgrammeSlot { title: "New".into(), etag: String::new(), ..slot }, &["title"]).await.expect("changed");
+        let still = server.programme(&ops, &channel, now, 0, DAY).await;
+        assert_eq!((still.len(), still[0].title.as_str(), still[0].start_time), (1, "At 60", at(now, 90)));
+        server.stop().await;
+    }
 }
