@@ -18,7 +18,7 @@ use crate::{demo, import, migrate, ops, probe, serve, token};
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Start here:\n  vitrine demo     one evening of live commerce, played and checked in under a minute\n  vitrine serve    the whole suite in one process, on SQLite files in ./vitrine-data"
+    after_help = "Start here:\n  vitrine demo     a day of a 24-hour channel, played and checked in about a minute\n  vitrine serve    the whole suite in one process, on SQLite files in ./vitrine-data"
 )]
 pub struct Cli {
     /// Configuration file (TOML). Environment variables VITRINE__SECTION__KEY and flags come after it.
@@ -36,7 +36,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play one evening of live commerce and check every unit and every cent.
+    /// Play a day of a 24-hour channel and check every unit and every cent.
     Demo(DemoArgs),
     /// Run the suite, or some of its services.
     Serve(ServeArgs),
@@ -96,14 +96,14 @@ impl Service {
 
 #[derive(Debug, Args)]
 struct DemoArgs {
-    /// The same seed plays the same evening.
+    /// The same seed plays the same day.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Play against a running suite, such as http://127.0.0.1:7700, with the keys of its data folder; where its
-    /// services run apart, once for each: --connect order=http://127.0.0.1:7720.
+    /// services run apart, once for each, replicas with a comma between: --connect order=http://127.0.0.1:7720,http://127.0.0.2:7720.
     #[arg(long, value_name = "[SERVICE=]URL")]
     connect: Vec<String>,
 }
