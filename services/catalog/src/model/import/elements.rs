@@ -142,11 +142,7 @@ impl Elements {
                 }
                 Token::Declaration(end, encoding) => {
                     self.move_to(end);
-                    let lower = encoding.to_lowercase();
-                    if !matches!(lower.as_str(), "utf-8" | "utf8" | "utf-16" | "us-ascii") {
-                        let message = format!("the file says that it is in {encoding}");
-                        let fix = "Save the file as UTF-8, and let its first line say so.";
-                        let problem = Problem::row(self.line, Reason::BadEncoding, message, fix);
+                    if let Some(problem) = self.foreign(&encoding) {
                         return Step::Unusable(problem);
                     }
                 }
@@ -176,6 +172,17 @@ impl Elements {
                 }
             }
         }
+    }
+
+    /// What is wrong with an encoding that the file says it is in.
+    fn foreign(&self, encoding: &str) -> Option<Problem> {
+        let lower = encoding.to_lowercase();
+        if matches!(lower.as_str(), "utf-8" | "utf8" | "utf-16" | "us-ascii") {
+            return None;
+        }
+        let message = format!("the file says that it is in {encoding}");
+        let fix = "Save the file as UTF-8, and let its first line say so.";
+        Some(Problem::row(self.line, Reason::BadEncoding, message, fix))
     }
 
     /// What is left when the file ends.

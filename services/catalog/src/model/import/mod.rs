@@ -11,8 +11,10 @@
 //! next line that is a row again.
 
 pub mod cells;
+mod draft;
 pub mod elements;
 pub mod fields;
+pub mod group;
 pub mod html;
 pub mod merchant;
 pub mod plan;

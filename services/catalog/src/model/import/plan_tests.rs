@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::shopify_tests::{SHOPIFY, read};
 use super::*;
+use crate::model::product::ProductState;
 
 #[derive(Default)]
 struct Numbers(AtomicU64);
