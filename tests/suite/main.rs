@@ -1,7 +1,7 @@
 //! The suite as a whole: its architecture, and the same scenarios on several topologies.
 
 mod architecture;
-mod evening;
+mod day;
 mod hang_up;
 mod partners;
 mod raw;

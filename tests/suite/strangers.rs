@@ -37,7 +37,7 @@ async fn ask<Q: Message, A: Message + Default>(
         .expect("an answer of its kind")
 }
 
-/// The first partner of the evening and one of each of its things.
+/// The first partner of the scenario and one of each of its things.
 async fn owner(channel: &Channel, ops: &str) -> Owner {
     let partners: catalog::ListPartnersResponse = ask(
         channel,
@@ -249,11 +249,11 @@ const ELSEWHERE: [(&str, &str); 11] = [
     ("ListLiveNow", "the room service tests outlets"),
     (
         "GetDeepLink",
-        "the evening has no deep links; the order service tests them",
+        "the scenario has no deep links; the order service tests them",
     ),
     (
         "GetConversion",
-        "the evening has no deep links; the order service tests them",
+        "the scenario has no deep links; the order service tests them",
     ),
     (
         "ReportRefund",
@@ -401,8 +401,8 @@ fn takes(method: &str, word: &str) -> bool {
         | "ListRefunds" | "ListFulfillments" | "ListShipments" | "ListReturns"
         | "ProposeListing" | "ListConversions" | "SummarizeSales" | "ListAssortment"
         | "ListLicences" => "partner",
-        "GetListing" | "ListTermsVersions" | "DecideListing" | "PauseListing" | "EndListing" | "QuoteOrder"
-        | "PlaceOrder" | "GetAvailability" | "CreateDeepLink" => "listing",
+        "GetListing" | "ListTermsVersions" | "DecideListing" | "PauseListing" | "EndListing"
+        | "QuoteOrder" | "PlaceOrder" | "GetAvailability" | "CreateDeepLink" => "listing",
         "GetFulfillment" => "fulfillment",
         "GetShipment" => "shipment",
         "GetReturn" | "CancelReturn" => "return",

@@ -1,4 +1,4 @@
-//! The demo's evening, small, with all its checks from outside, on every topology.
+//! The demo's day, small, with all its checks from outside, on every topology.
 
 use vitrine::demo::{self, Options, Report, Scale};
 
@@ -11,7 +11,7 @@ const SMALL: Scale = Scale {
     viewers_per_outlet: 3,
 };
 
-async fn evening(running: &Running, seed: u64) -> Report {
+async fn day(running: &Running, seed: u64) -> Report {
     let options = Options {
         seed,
         report: None,
@@ -22,7 +22,7 @@ async fn evening(running: &Running, seed: u64) -> Report {
     };
     demo::run_at(options)
         .await
-        .unwrap_or_else(|e| panic!("the evening broke off: {e:#}"))
+        .unwrap_or_else(|e| panic!("the day broke off: {e:#}"))
 }
 
 fn assert_clean(report: &Report) {
@@ -36,19 +36,25 @@ fn assert_clean(report: &Report) {
         report.orders_delivered > 100 && report.orders_refund_due > 10 && report.orders_expired > 0,
         "{report:#?}"
     );
+    assert_eq!((report.handovers, report.conversions), (7, 9));
+    assert!(
+        report.returns_completed > 0 && report.refunds_failed_first > 0,
+        "{report:#?}"
+    );
+    assert_eq!(report.refund_due_minor_units, report.refunded_minor_units);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_with_local_wires() {
     let running = Running::embedded().await;
-    let first = evening(&running, 1).await;
+    let first = day(&running, 1).await;
     assert_clean(&first);
     strangers::foreign_and_unknown_look_the_same(&running).await;
     running.stop().await;
 
     // The same seed in a new suite comes to the same figures.
     let again = Running::embedded().await;
-    let second = evening(&again, 1).await;
+    let second = day(&again, 1).await;
     again.stop().await;
     let figures = |r: &Report| {
         (
@@ -68,7 +74,7 @@ async fn embedded_with_local_wires() {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_servers_over_tcp_on_sqlite() {
     let running = Running::four(|_| String::new()).await;
-    assert_clean(&evening(&running, 2).await);
+    assert_clean(&day(&running, 2).await);
     running.stop().await;
 }
 
@@ -80,7 +86,7 @@ fn four_servers_over_tcp_on_postgresql() {
         |database| async move {
             let url = database.config().url.clone();
             let running = Running::four(|_| url.clone()).await;
-            assert_clean(&evening(&running, 3).await);
+            assert_clean(&day(&running, 3).await);
             running.stop().await;
         },
     );
