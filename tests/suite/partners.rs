@@ -42,7 +42,8 @@ struct Scene {
 impl Scene {
     async fn open() -> Scene {
         let running = Running::embedded().await;
-        let network = Network::before(running.addresses.order.trim_start_matches("http://")).await;
+        let network =
+            Network::before(running.addresses.order[0].trim_start_matches("http://")).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let endpoint = format!("http://{}", network.address());
         let sandbox = sandbox(&running, &endpoint, folder.path()).await;
@@ -170,7 +171,7 @@ impl Scene {
 async fn sandbox(running: &Running, endpoint: &str, folder: &Path) -> Sandbox {
     let clock: SharedClock = Arc::new(SystemClock);
     let options = sandbox::Options {
-        address: running.addresses.order.clone(),
+        address: running.addresses.order[0].clone(),
         endpoint: endpoint.into(),
         folder: folder.into(),
         signer: running.signer(),

@@ -73,9 +73,10 @@ pub async fn call(
         .ok_or_else(|| Status::internal("the answer was empty"))
 }
 
-/// A connection to an address.
-pub async fn connect(address: &str) -> Channel {
-    let endpoint = tonic::transport::Endpoint::from_shared(address.to_owned()).expect("an address");
+/// A connection to the first of a service's addresses.
+pub async fn connect(addresses: &[String]) -> Channel {
+    let endpoint =
+        tonic::transport::Endpoint::from_shared(addresses[0].clone()).expect("an address");
     endpoint.connect().await.expect("a server that listens")
 }
 

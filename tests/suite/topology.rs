@@ -97,7 +97,7 @@ impl Running {
             let suite = start(&config, &[service]).await;
             suites.push((config, suite));
         }
-        let address = |n: usize| format!("http://{}", ports[n]);
+        let address = |n: usize| vec![format!("http://{}", ports[n])];
         let addresses = Addresses {
             catalog: address(0),
             room: address(1),
