@@ -188,4 +188,23 @@ on_both_engines! {
         assert_eq!(shown, [(false, false), (false, true), (false, true), (true, true), (false, false)]);
         worker.stop().await;
     }
+
+    async fn an_agreement_that_races_with_a_publication_wins_in_the_end(t: TestDb) {
+        let s = Server::start_with(&t, quick(), true).await;
+        let (north, south) = (s.register_partner("north").await, s.register_partner("south").await);
+        let product = s.create_product("TEA", 1).await;
+        for _ in 0..8 {
+            let approved = s.approved(&north, &product.variants[0].variant_id).await;
+            let others_only = BrandAgreement { allowed_partner_ids: vec![south.clone()], ..lund() };
+            let (published, set) = futures::join!(s.publish(&approved.listing_id), s.set_brand(others_only));
+            set.expect("set");
+            if published.is_ok() {
+                s.until(&approved.listing_id, |listing| listing.state() == ListingState::Paused).await;
+            } else {
+                assert_eq!(rule(published), "BRAND_AGREEMENT");
+            }
+            s.set_brand(lund()).await.expect("free again");
+        }
+        s.stop().await;
+    }
 }
