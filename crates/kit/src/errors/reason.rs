@@ -12,9 +12,7 @@ pub fn code_of(reason: ErrorReason) -> Code {
         | R::BadCursor
         | R::BadQuote
         | R::BadLink
-        | R::MixedCurrency => {
-            Code::InvalidArgument
-        }
+        | R::MixedCurrency => Code::InvalidArgument,
         R::NotFound => Code::NotFound,
         R::KeyReused | R::AlreadyExists => Code::AlreadyExists,
         R::EtagMismatch => Code::Aborted,
