@@ -1,6 +1,8 @@
 //! What a batch reads stays in proportion to it, also with plans that PostgreSQL made while the tables were
 //! nearly empty and keeps.
 
+use std::collections::BTreeMap;
+
 use kit::errors::Fault;
 use order::model::command::{Command, Verdict};
 use store::{Engine, Operation, Tx, sql};
@@ -38,15 +40,27 @@ impl<O: Operation> Operation for Watched<O> {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
+        // What this connection read before may not have been reported yet, and is counted with it.
+        let before: BTreeMap<String, i64> = rows_read(tx).await?.into_iter().collect();
         let output = self.0.run(tx).await?;
-        let read = sql!(
-            tx,
-            all(String, i64),
-            "SELECT CAST(relname AS TEXT), CAST(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) AS BIGINT) \
-             FROM pg_stat_xact_user_tables WHERE COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) > 0"
-        )?;
+        let read = rows_read(tx).await?;
+        let more = |(table, rows): (String, i64)| {
+            let rows = rows - before.get(&table).copied().unwrap_or(0);
+            (table, rows)
+        };
+        let read = read.into_iter().map(more).collect();
         Ok((output, read))
     }
+}
+
+/// How many rows this connection has read of which table and not reported yet.
+async fn rows_read(tx: &mut Tx) -> Result<Vec<(String, i64)>, Fault> {
+    Ok(sql!(
+        tx,
+        all(String, i64),
+        "SELECT CAST(relname AS TEXT), CAST(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) AS BIGINT) \
+         FROM pg_stat_xact_user_tables WHERE COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) > 0"
+    )?)
 }
 
 /// What autovacuum does in its own time: it learns that the tables are small.
