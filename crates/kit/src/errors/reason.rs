@@ -77,12 +77,16 @@ mod tests {
     #[test]
     fn the_table_says_what_the_contract_says() {
         let proto = include_str!("../../../../proto/vitrine/common/v1/errors.proto");
-        let mut comment = "";
+        // The first line of a comment names the code; there may be more.
+        let mut comment: Option<&str> = None;
         let mut checked = 0;
         for line in proto.lines().map(str::trim) {
             if let Some(text) = line.strip_prefix("// ") {
-                comment = text;
-            } else if let Some((name, _)) = line
+                comment.get_or_insert(text);
+                continue;
+            }
+            let comment = comment.take().unwrap_or_default();
+            if let Some((name, _)) = line
                 .split_once(" = ")
                 .filter(|(name, _)| name.starts_with(PREFIX))
             {
