@@ -42,7 +42,7 @@ impl Groups {
     }
 
     /// What is complete.
-    pub fn next(&mut self) -> Option<Piece> {
+    pub fn complete(&mut self) -> Option<Piece> {
         self.ready.pop_front()
     }
 

@@ -99,7 +99,7 @@ impl Reader {
     /// The next thing.
     pub fn step(&mut self) -> Next {
         loop {
-            if let Some(piece) = self.groups.next() {
+            if let Some(piece) = self.groups.complete() {
                 return Next::Piece(piece);
             }
             if self.advance() {
@@ -107,7 +107,7 @@ impl Reader {
             }
             if self.is_over() {
                 self.groups.flush();
-                match self.groups.next() {
+                match self.groups.complete() {
                     Some(piece) => return Next::Piece(piece),
                     None => return Next::End,
                 }
