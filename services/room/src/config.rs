@@ -113,8 +113,8 @@ pub struct Config {
     pub overtime_max_s: u64,
     /// The most things that one shopper follows.
     pub follows_per_shopper_max: u32,
-    /// The most prices on a page of a timeline.
-    pub timeline_prices_max: u32,
+    /// When so many prices were read a page of a timeline ends; the most prices of one of its segments.
+    pub timeline_prices_max: usize,
     /// The most watches of channels in this process.
     pub channel_watchers_max: usize,
     /// The service's own feed.

@@ -78,8 +78,8 @@ pub struct ReadTimeline {
     pub after: i64,
     /// At most so many segments.
     pub limit: i64,
-    /// At most so many prices.
-    pub prices_max: i64,
+    /// When so many prices were read the page ends; at most so many of one segment.
+    pub prices_max: usize,
 }
 
 /// A page of a room's timeline.
@@ -88,6 +88,8 @@ pub struct Timeline {
     pub room: Room,
     /// Segments with their prices, in order.
     pub segments: Vec<(Segment, Vec<ThenAndNow>)>,
+    /// Whether the page ended for its prices, so that there are more segments.
+    pub cut: bool,
 }
 
 impl Operation for ReadTimeline {
@@ -100,12 +102,22 @@ impl Operation for ReadTimeline {
     async fn run(&self, tx: &mut Tx) -> Result<Timeline, Fault> {
         let room = visible_room(tx, &self.room_id, &self.eyes).await?;
         let segments = segments_list(tx, &room.id, self.after, self.limit).await?;
-        let numbers: Vec<i64> = segments.iter().map(|segment| segment.number).collect();
         let partner = match &self.eyes {
             Eyes::Retailer => None,
             Eyes::Partner(partner) | Eyes::Viewer(partner) => Some(partner),
         };
-        let mut shown = prices_of(tx, &room.id, &numbers, partner, self.prices_max).await?;
+        let most = i64::try_from(self.prices_max).unwrap_or(i64::MAX);
+        let mut shown = BTreeMap::new();
+        let (mut read, mut whole) = (0, 0);
+        for segment in &segments {
+            if read >= self.prices_max {
+                break;
+            }
+            let prices = prices_of(tx, &room.id, segment.number, partner, most).await?;
+            (read, whole) = (read + prices.len(), whole + 1);
+            shown.insert(segment.number, prices);
+        }
+        let cut = whole < segments.len();
         let mut listings: Vec<ListingId> = shown
             .values()
             .flatten()
@@ -115,7 +127,7 @@ impl Operation for ReadTimeline {
         listings.dedup();
         let now = tx.now();
         let offers: BTreeMap<ListingId, Offer> = listing_offers(tx, &listings, now).await?;
-        let segments = segments.into_iter().map(|segment| {
+        let segments = segments.into_iter().take(whole).map(|segment| {
             let prices = shown.remove(&segment.number).unwrap_or_default();
             let with = |then: ShownPrice| ThenAndNow {
                 now: offers.get(&then.listing_id).cloned(),
@@ -125,6 +137,7 @@ impl Operation for ReadTimeline {
         });
         Ok(Timeline {
             segments: segments.collect(),
+            cut,
             room,
         })
     }

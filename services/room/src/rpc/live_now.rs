@@ -10,7 +10,7 @@ use kit::validate::Violations;
 
 use super::parse::{SHOPPER_REF_MAX, THEME_MAX};
 use super::{Api, eyes, follows, given, render};
-use crate::model::Eyes;
+use crate::model::{Eyes, Segment, ThenAndNow};
 use crate::ops::live_now::ReadLiveNow;
 use crate::ops::timeline::ReadTimeline;
 use crate::store::occupancy::OnAirQuery;
@@ -100,12 +100,17 @@ impl Api {
             eyes: eyes(caller)?,
             after,
             limit: page.limit(),
-            prices_max: i64::from(self.config.timeline_prices_max),
+            prices_max: self.config.timeline_prices_max,
         };
         let timeline = self.read(caller, read).await?;
-        let (segments, next_page_token) = page.cut(timeline.segments, |(segment, _)| {
-            vec![segment.number.to_string()]
-        });
+        let key = |(segment, _): &(Segment, Vec<ThenAndNow>)| vec![segment.number.to_string()];
+        let (segments, mut next_page_token) = page.cut(timeline.segments, key);
+        if timeline.cut
+            && next_page_token.is_empty()
+            && let Some(last) = segments.last()
+        {
+            next_page_token = page.next_token(&key(last));
+        }
         let room = &timeline.room;
         Ok(GetTimelineResponse {
             segments: segments

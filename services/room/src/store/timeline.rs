@@ -1,8 +1,6 @@
 //! What was explained when, and at which price.
 
-use std::collections::BTreeMap;
-
-use ::store::{Tx, bulk, sql};
+use ::store::{Tx, sql};
 use contracts::id::{ListingId, PartnerId, ProductId, RoomId};
 use contracts::money::{Currency, Money, Price};
 use kit::clock::Micros;
@@ -198,38 +196,26 @@ pub async fn price_last(
     row.map(PriceRow::into_model).transpose()
 }
 
-/// What was shown during segments, of one partner's listings or of all; by segment, at most `limit`.
+/// What was shown during a segment, of one partner's listings or of all; by time, at most `limit`.
 pub async fn prices_of(
     tx: &mut Tx,
     room: &RoomId,
-    segments: &[i64],
+    segment: i64,
     partner: Option<&PartnerId>,
     limit: i64,
-) -> Result<BTreeMap<i64, Vec<ShownPrice>>, Fault> {
-    let mut found: BTreeMap<i64, Vec<ShownPrice>> = BTreeMap::new();
-    if segments.is_empty() {
-        return Ok(found);
-    }
+) -> Result<Vec<ShownPrice>, Fault> {
     let partner = partner.map_or("", |partner| partner.as_str());
-    let rows = bulk!(
+    let rows = sql!(
         tx,
         all PriceRow,
-        postgres: concat!(
-            "SELECT ", price_columns!(), " FROM UNNEST($1::BIGINT[]) AS k(segment) CROSS JOIN LATERAL \
-             (SELECT * FROM shown_price WHERE room_id = $2 AND segment = k.segment \
-              AND ($3 = '' OR partner_id = $3) OFFSET 0) AS s ORDER BY s.segment, s.shown_time, s.listing_id LIMIT $4"
+        concat!(
+            "SELECT ", price_columns!(), " FROM shown_price AS s WHERE s.room_id = $1 AND s.segment = $2 \
+             AND ($3 = '' OR s.partner_id = $3) ORDER BY s.shown_time, s.listing_id LIMIT $4"
         ),
-        sqlite: concat!(
-            "SELECT ", price_columns!(), " FROM json_each($1) AS k CROSS JOIN shown_price AS s \
-             ON s.room_id = $2 AND s.segment = k.value->>0 WHERE ($3 = '' OR s.partner_id = $3) \
-             ORDER BY s.segment, s.shown_time, s.listing_id LIMIT $4"
-        ),
-        columns: [segments],
-        also: [room, partner, limit]
+        room,
+        segment,
+        partner,
+        limit
     )?;
-    for row in rows {
-        let shown = row.into_model()?;
-        found.entry(shown.segment).or_default().push(shown);
-    }
-    Ok(found)
+    rows.into_iter().map(PriceRow::into_model).collect()
 }

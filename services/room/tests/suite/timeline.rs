@@ -8,7 +8,7 @@ use contracts::room::v1::*;
 use testkit::{TestDb, on_both_engines};
 
 use crate::catalog::{Listed, listing_id};
-use crate::common::{Hand, Server, Watch, call, key, reason, setup, unknown_room, until};
+use crate::common::{Hand, Server, Watch, brisk, call, key, reason, setup, unknown_room, until};
 use crate::stage::whole_minute;
 
 async fn timeline(hand: &Hand, room: &str) -> Vec<TimelineSegment> {
@@ -176,6 +176,33 @@ on_both_engines! {
         // What is on air is not changed by its slot any more.
         server.update_slot(ProgrammeSlot { brand_rules: vec!["Acme".into()], ..slot }, &["brand_rules"]).await.expect("for others");
         assert_eq!(there().await, [6]);
+        server.stop().await;
+    }
+
+    async fn a_page_of_a_timeline_ends_where_it_has_enough_prices(t: TestDb) {
+        let config = room::Config { timeline_prices_max: 2, ..brisk() };
+        let server = Server::start_with(&t, config).await;
+        server.catalog.listing(Listed::live(101, 1, 1, 1_000));
+        server.catalog.listing(Listed::live(201, 2, 1, 2_000));
+        server.caught_up().await;
+        let room = server.live_room(&[11, 21]).await;
+        let item = server.add(&room, 1).await;
+        for _ in 0..3 {
+            server.explain(&item).await.expect("explained");
+            t.clock.advance(Duration::from_secs(1));
+            server.stop_explaining(&item).await.expect("stopped");
+        }
+        let (ops, mut token, mut pages) = (server.ops(), String::new(), Vec::new());
+        loop {
+            let request = GetTimelineRequest { room_id: room.clone(), page_token: token, ..Default::default() };
+            let page = call!(ops.rooms.get_timeline(request)).expect("a page");
+            pages.push(page.segments.iter().map(|segment| segment.shown_prices.len()).collect::<Vec<_>>());
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(pages, [[2], [2], [2]], "whole segments, none left out");
         server.stop().await;
     }
 }
