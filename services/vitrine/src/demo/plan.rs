@@ -404,10 +404,11 @@ impl Dealer {
             };
             let quantity = wish.min(left);
             left -= quantity;
+            // Whoever gets the last unit instead of two simply buys it.
+            let story = if quantity < wish { Story::Buy } else { story };
             if !story.pays_at_once() {
                 given_back += quantity;
             }
-            let story = if quantity < wish { Story::Buy } else { story };
             first_wave.push(self.shopper(story, vec![(DROP_PRODUCT, quantity)]));
             i += 1;
         }
@@ -450,8 +451,13 @@ mod tests {
 
     #[test]
     fn the_drop_asks_for_what_there_is_and_then_for_what_was_given_back() {
-        for seed in 0..20 {
-            let plan = Plan::new(seed, Scale::default(), "r");
+        for (seed, drop_units) in (0..400).flat_map(|seed| [(seed, 300), (seed, 14_000)]) {
+            let scale = Scale {
+                drop_units,
+                room_shoppers: 1,
+                ..Scale::default()
+            };
+            let plan = Plan::new(seed, scale, "r");
             let room = plan
                 .rooms
                 .iter()
@@ -464,7 +470,7 @@ mod tests {
                     .map(|s| s.lines[0].1)
                     .sum()
             };
-            assert_eq!(sum(&room.first_wave, |_| true), 14_000);
+            assert_eq!(sum(&room.first_wave, |_| true), drop_units);
             assert_eq!(
                 sum(&room.second_wave, |_| true),
                 sum(&room.first_wave, |s| !s.story.pays_at_once())
@@ -475,7 +481,10 @@ mod tests {
                 .filter(|s| s.story.pays_at_once())
                 .count()
                 + room.second_wave.len();
-            assert!(paid >= 7_000, "{paid} paid orders");
+            assert!(
+                paid as i64 >= drop_units / DROP_PER_PERSON,
+                "{paid} paid orders"
+            );
         }
     }
 }
