@@ -74,14 +74,15 @@ pub async fn rooms_missed(
     rows.iter().map(|(room,)| id(room)).collect()
 }
 
-/// Rooms of a slot whose time by the rule is not before a moment, whatever became of them.
+/// Rooms of a slot whose time by the rule is not before a moment, whatever became of them, and those that are to come: one
+/// of an earlier time may have been given a later one.
 pub async fn rooms_of_slot(tx: &mut Tx, slot: &SlotId, from: Micros) -> Result<Vec<Room>, Fault> {
     let rows = sql!(
         tx,
         all Row,
         concat!(
-            "SELECT ", columns!(), " FROM room AS r WHERE r.slot_id = $1 AND r.slot_id <> '' AND r.slot_start >= $2 \
-             ORDER BY r.slot_start"
+            "SELECT ", columns!(), " FROM room AS r WHERE r.slot_id = $1 AND r.slot_id <> '' \
+             AND (r.slot_start >= $2 OR r.state = 'SCHEDULED') ORDER BY r.slot_start"
         ),
         slot,
         from

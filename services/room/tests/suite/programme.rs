@@ -294,4 +294,28 @@ on_both_engines! {
         assert_eq!((still.len(), still[0].title.as_str(), still[0].start_time), (1, "At 60", at(now, 90)));
         server.stop().await;
     }
+
+    async fn what_was_given_a_later_day_is_cancelled_with_its_slot(t: TestDb) {
+        let server = Server::start(&t).await;
+        let now = whole_minute(&t.clock);
+        let channel = server.channel(&[11], false).await;
+        let host = server.host(true).await;
+        let slot = server.plan(server.slot_draft(&channel, &host, now, 60, 60)).await.expect("a slot");
+        let ops = server.ops();
+        let request = OverrideOccurrenceRequest {
+            request_id: key(),
+            slot_id: slot.slot_id.clone(),
+            slot_start_time: at(now, 60),
+            occurrence: Some(Occurrence { start_time: at(now, 60 + 4 * DAY), end_time: at(now, 120 + 4 * DAY), ..Default::default() }),
+            update_mask: mask(&["start_time", "end_time"]),
+        };
+        let room = call!(ops.programme.override_occurrence(request)).expect("moved").room.expect("it").room_id;
+        // Its time by the rule is long over, its own is to come.
+        t.clock.advance(Duration::from_secs(2 * 86_400));
+        server.cancel_slot(&slot.slot_id).await.expect("cancelled");
+        let over = server.get_room(&room).await;
+        assert_eq!((over.state(), over.live_time), (RoomState::Ended, None));
+        server.plan(server.slot_draft(&channel, &host, now, 60 + 4 * DAY, 60)).await.expect("free again");
+        server.stop().await;
+    }
 }
