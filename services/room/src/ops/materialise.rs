@@ -21,7 +21,7 @@ use crate::store::channel::{channel_by_id, channel_lock, channel_touch, channels
 use crate::store::log::ledger_append;
 use crate::store::occupancy::occupancy_put;
 use crate::store::planned::{rooms_missed, rooms_of_slot};
-use crate::store::room::{room_insert, room_lock, room_rewrite};
+use crate::store::room::{room_insert, room_leave_slot, room_lock, room_rewrite};
 use crate::store::slot::programme_lock;
 
 /// What is said of rooms whose slot changed under them.
@@ -83,6 +83,13 @@ async fn follow(
         _ if room.overridden && times.is_some() => return Ok(()),
         Some(span) => return adopt(tx, room, slot, places, span).await,
         None => {}
+    }
+    if times.is_some() {
+        // The programme took the time away and may bring it back, which then gets a room anew. The time of a room that
+        // somebody ended stays without one.
+        room.slot = None;
+        room.overridden = false;
+        room_leave_slot(tx, &room.id).await?;
     }
     let happened = air::end(tx, room, reason.to_owned(), None).await?;
     air::tell(tx, "room.end", room, happened).await

@@ -384,6 +384,17 @@ pub async fn room_rewrite(tx: &mut Tx, room: &Room) -> Result<(), Fault> {
     parts_insert(tx, room).await
 }
 
+/// A room is no time of its slot any more, so that the time may get another room.
+pub async fn room_leave_slot(tx: &mut Tx, room: &RoomId) -> Result<(), Fault> {
+    let touched = sql!(
+        tx,
+        execute,
+        "UPDATE room SET slot_id = '', slot_start = 0, overridden = FALSE WHERE room_id = $1",
+        room
+    )?;
+    expect_one("room", touched)
+}
+
 /// The channel that carries a room, which it never leaves; its lock comes before the room's.
 pub async fn room_channel(tx: &mut Tx, room: &RoomId) -> Result<Option<ChannelId>, Fault> {
     let row = sql!(

@@ -318,4 +318,36 @@ on_both_engines! {
         server.plan(server.slot_draft(&channel, &host, now, 60 + 4 * DAY, 60)).await.expect("free again");
         server.stop().await;
     }
+
+    async fn a_time_that_comes_back_gets_a_room_anew(t: TestDb) {
+        let server = Server::start(&t).await;
+        let now = whole_minute(&t.clock);
+        let ops = server.ops();
+        let channel = server.channel(&[11], false).await;
+        let host = server.host(true).await;
+        let slot = ProgrammeSlot { recurrence_rule: "FREQ=DAILY".into(), ..server.slot_draft(&channel, &host, now, 60, 60) };
+        let slot = ProgrammeSlot { etag: String::new(), ..server.plan(slot).await.expect("a slot") };
+        let today = local(now, 60, "UTC")[..10].to_owned();
+        let moved = ProgrammeSlot { local_start_time: local(now, 180, "UTC"), ..slot.clone() };
+        let left_out = ProgrammeSlot { exception_dates: vec![today], ..slot.clone() };
+        for (other, path) in [(moved, "local_start_time"), (left_out, "exception_dates")] {
+            let before = server.programme(&ops, &channel, now, 0, 2 * DAY).await;
+            server.update_slot(other, &[path]).await.expect("away");
+            assert_eq!(server.get_room(&before[0].room_id).await.state(), RoomState::Ended);
+            server.update_slot(slot.clone(), &[path]).await.expect("back");
+            let after = server.programme(&ops, &channel, now, 0, 2 * DAY).await;
+            let starts: Vec<_> = after.iter().map(|it| it.start_time).collect();
+            assert_eq!(starts, [at(now, 60), at(now, 60 + DAY)], "{path}");
+            assert_ne!(after[0].room_id, before[0].room_id);
+            let room = server.get_room(&after[0].room_id).await;
+            assert_eq!((room.state(), &room.slot_id), (RoomState::Scheduled, &slot.slot_id));
+        }
+        // What somebody ended stays as it is.
+        let rooms = server.programme(&ops, &channel, now, 0, 2 * DAY).await;
+        server.end(&rooms[0].room_id).await.expect("ended");
+        server.update_slot(ProgrammeSlot { title: "New".into(), ..slot.clone() }, &["title"]).await.expect("changed");
+        let left: Vec<_> = server.programme(&ops, &channel, now, 0, 2 * DAY).await.into_iter().map(|it| it.start_time).collect();
+        assert_eq!(left, [at(now, 60 + DAY)]);
+        server.stop().await;
+    }
 }
