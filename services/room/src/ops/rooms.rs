@@ -159,16 +159,21 @@ impl Operation for MoveRoom {
 
     async fn run(&self, tx: &mut Tx) -> Result<Room, Fault> {
         // The programme comes first, then the channel, then the room.
-        if let Some(channel) = room_channel(tx, &self.room_id).await? {
+        let mut channel = None;
+        if let Some(id) = room_channel(tx, &self.room_id).await? {
             if matches!(self.step, Step::Schedule { .. }) {
                 programme_lock(tx).await?;
             }
-            channel_lock(tx, &channel).await?;
+            channel = channel_lock(tx, &id).await?;
         }
         let mut room = room_lock(tx, &self.room_id)
             .await?
             .ok_or_else(|| Refusal::not_found("room"))?;
         version::require_etag(room.version, self.etag.as_deref(), "room")?;
+        if let (Some(channel), Step::Schedule { .. } | Step::GoLive) = (&channel, &self.step) {
+            // A draft may be left from before the channel was archived.
+            channel.require_active("carry another room")?;
+        }
         let mut happened = Vec::new();
         match &self.step {
             Step::Schedule { start, end } => self.schedule(tx, &mut room, *start, *end).await?,

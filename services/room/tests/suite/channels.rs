@@ -9,7 +9,7 @@ use testkit::{TestDb, on_both_engines};
 
 use crate::catalog::outlet_id;
 use crate::common::{Server, Watch, Went, brisk, call, fields, key, reason, refusal, setup, until};
-use crate::stage::{MINUTE, mask, unknown_channel, whole_minute};
+use crate::stage::{MINUTE, at, mask, unknown_channel, whole_minute};
 
 /// Where a watcher was sent when its room ended.
 fn sent_to(watch: &Watch) -> String {
@@ -278,6 +278,28 @@ on_both_engines! {
         };
         let (one, two, ()) = tokio::join!(read(), read(), hand_over);
         assert!(one > 1 || two > 1, "somebody saw it go on");
+        server.stop().await;
+    }
+
+    async fn an_archived_channel_carries_no_room_that_was_drafted_before(t: TestDb) {
+        let server = Server::start(&t).await;
+        let now = whole_minute(&t.clock);
+        let ops = server.ops();
+        let channel = server.channel(&[11], false).await;
+        let host = server.host(true).await;
+        let draft = Room { channel_id: channel.clone(), outlet_ids: vec![], ..server.draft(&host, &[]) };
+        let room = call!(ops.rooms.create_room(CreateRoomRequest { request_id: key(), room: Some(draft) })).expect("a room").room.expect("it").room_id;
+        let archive = ArchiveChannelRequest { request_id: key(), channel_id: channel.clone(), etag: String::new() };
+        call!(ops.channels.archive_channel(archive)).expect("archived");
+        let window = contracts::common::v1::Window { start_time: at(now, 10), end_time: at(now, 70) };
+        let schedule = ScheduleRoomRequest { request_id: key(), room_id: room.clone(), schedule: Some(window), etag: String::new() };
+        let refused = call!(ops.rooms.schedule_room(schedule)).expect_err("the channel is over");
+        assert!(refused.message().contains("channel is ARCHIVED"), "{refused:?}");
+        assert_eq!(reason::<()>(Err(refused)), ErrorReason::WrongState);
+        let refused = server.go_live(&room).await.expect_err("the channel is over");
+        assert!(refused.message().contains("channel is ARCHIVED"), "{refused:?}");
+        assert_eq!(server.get_room(&room).await.state(), RoomState::Draft);
+        server.end(&room).await.expect("what is left can be ended");
         server.stop().await;
     }
 }
