@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ::store::{Operation, Tx};
 use contracts::id::{ChannelId, RoomId};
+use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 
 use super::air;
@@ -11,7 +12,7 @@ use crate::model::room::wrong_room_state;
 use crate::model::{Channel, LedgerEvent, Room, RoomState};
 use crate::store::channel::{channel_lock, channel_on_air, channels_due};
 use crate::store::planned::rooms_scheduled;
-use crate::store::room::room_lock;
+use crate::store::room::{room_by_id, room_lock};
 
 /// How many rooms to come are looked at to find the next one.
 const LOOK: i64 = 50;
@@ -154,6 +155,15 @@ impl Operation for Due {
     }
 }
 
+/// When the room on air was planned to begin, which nobody changes any more.
+async fn planned_start(tx: &mut Tx, current: Option<&RoomId>) -> Result<Option<Micros>, Fault> {
+    let Some(current) = current else {
+        return Ok(None);
+    };
+    let room = room_by_id(tx, current).await?;
+    Ok(room.and_then(|room| room.schedule.start))
+}
+
 /// What a channel does by itself at this moment. Everything is decided from rows under the channel's lock, so whoever
 /// comes second, or again after a restart, finds nothing left to do.
 pub struct Direct {
@@ -190,10 +200,13 @@ impl Operation for Direct {
         air::end_missed(tx, &channel.id, now).await?;
         let current = channel_on_air(tx, &channel.id).await?;
         let due = rooms_scheduled(tx, &channel.id, now, LOOK).await?;
-        // Of several whose time it is, the one that begins last.
-        let due = due
-            .into_iter()
-            .rfind(|room| room.schedule.start.is_some_and(|start| start <= now));
+        // Of several whose time it is, the one that begins last. Who leapt ahead by hand is not brought back: what was
+        // planned before the room on air was leapt over.
+        let leapt = planned_start(tx, current.as_ref()).await?;
+        let due = due.into_iter().rfind(|room| {
+            let start = room.schedule.start;
+            start.is_some_and(|start| start <= now && leapt.is_none_or(|leapt| start > leapt))
+        });
         if let Some(next) = due {
             let done = hand_over(tx, &channel, current, next.id, "").await?;
             tx.audit(self.name(), channel.id, done.live.id.as_str());

@@ -227,8 +227,8 @@ pub async fn channel_heads(
         .collect()
 }
 
-/// Channels that have something to do by themselves at a moment: a room that is due, or one that went on for too long
-/// after its time.
+/// Channels that have something to do by themselves at a moment: a room that is due or was missed, or one that went on for
+/// too long after its time. A room planned before the one on air was leapt over: nothing is to do until it is missed.
 pub async fn channels_due(
     tx: &mut Tx,
     now: Micros,
@@ -241,6 +241,8 @@ pub async fn channels_due(
         "SELECT r.channel_id FROM room AS r JOIN channel AS c ON c.channel_id = r.channel_id \
          WHERE r.channel_id <> '' AND r.state = 'SCHEDULED' AND r.schedule_start <= $1 \
          AND c.auto_handover AND c.state = 'ACTIVE' \
+         AND (r.schedule_end <= $1 OR NOT EXISTS (SELECT 1 FROM room AS o WHERE o.channel_id = r.channel_id \
+         AND o.channel_id <> '' AND o.state IN ('LIVE', 'PAUSED') AND o.schedule_start >= r.schedule_start)) \
          UNION SELECT r.channel_id FROM channel AS c JOIN room AS r ON r.channel_id = c.channel_id \
          WHERE c.auto_handover AND c.state = 'ACTIVE' AND r.channel_id <> '' AND r.state IN ('LIVE', 'PAUSED') \
          AND r.schedule_end <= $2 \

@@ -302,4 +302,45 @@ on_both_engines! {
         server.end(&room).await.expect("what is left can be ended");
         server.stop().await;
     }
+
+    async fn who_leaps_ahead_by_hand_is_not_brought_back(t: TestDb) {
+        let server = Server::start(&t).await;
+        let now = whole_minute(&t.clock);
+        let channel = server.channel(&[11], true).await;
+        let host = server.host(true).await;
+        for from in [10, 70, 130, 190] {
+            server.plan(server.slot_draft(&channel, &host, now, from, 60)).await.expect("a slot");
+        }
+        let rooms: Vec<String> = server.programme(&server.ops(), &channel, now, 0, 300).await.into_iter().map(|it| it.room_id).collect();
+        // Another channel shows when the director has been round.
+        let (witness, guest) = (server.channel(&[11], true).await, server.host(true).await);
+        for (from, minutes) in [(75, 1), (76, 60)] {
+            server.plan(server.slot_draft(&witness, &guest, now, from, minutes)).await.expect("a slot");
+        }
+        let turns: Vec<String> = server.programme(&server.ops(), &witness, now, 0, 300).await.into_iter().map(|it| it.room_id).collect();
+        let minutes = |minutes: i64| t.clock.set(kit::clock::Micros(now.0 + minutes * MINUTE));
+        let is = |room: String, state: RoomState| {
+            let server = &server;
+            async move { server.get_room(&room).await.state() == state }
+        };
+        minutes(10);
+        until("the first is on air", || is(rooms[0].clone(), RoomState::Live)).await;
+        let ops = server.ops();
+        let request = HandOverRequest { request_id: key(), channel_id: channel.clone(), next_room_id: rooms[2].clone(), ..HandOverRequest::default() };
+        call!(ops.channels.hand_over(request)).expect("leapt ahead");
+        minutes(75);
+        until("the director came", || is(turns[0].clone(), RoomState::Live)).await;
+        minutes(76);
+        until("the director came again", || is(turns[1].clone(), RoomState::Live)).await;
+        assert_eq!(server.get_room(&rooms[2]).await.state(), RoomState::Live, "it goes on");
+        assert_eq!(server.get_room(&rooms[1]).await.state(), RoomState::Scheduled);
+        // What was leapt over is missed, and the programme goes on after what is on air.
+        minutes(131);
+        until("its time is over", || is(rooms[1].clone(), RoomState::Ended)).await;
+        assert_eq!(server.get_room(&rooms[1]).await.live_time, None);
+        minutes(190);
+        until("the last is on air", || is(rooms[3].clone(), RoomState::Live)).await;
+        assert_eq!(server.get_room(&rooms[2]).await.next_room_id, rooms[3]);
+        server.stop().await;
+    }
 }
