@@ -194,6 +194,10 @@ impl Terms {
     /// The terms when a commission is wanted; `is_agreed` tells whether the partner counts on them already.
     fn with_commission(&mut self, change: CommissionChange, is_agreed: bool, now: Micros) {
         let basis_points = change.basis_points;
+        // One whose time has come is in force, whether or not a look has said so; it is not to be put off.
+        if is_agreed {
+            self.commission_due(now);
+        }
         if is_agreed && basis_points < self.commission_basis_points {
             let waits = self.next_commission.map(|next| next.basis_points);
             if waits != Some(basis_points) {

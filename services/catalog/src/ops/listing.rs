@@ -152,6 +152,8 @@ pub(super) fn act(
     Ok(Some(Put {
         listing: listing.clone(),
         due_time: listing.next_look(&standing.rules),
+        // Only a look does what dates say; of what is over there is nothing to be done.
+        looked: listing.state.is_over(),
         before,
         new_terms: has_new_terms.then(|| (step.by.party, events::terms(listing))),
     }))
@@ -161,6 +163,7 @@ pub(super) fn act(
 pub(super) fn new(listing: Listing, rules: &Rules) -> Put {
     Put {
         due_time: listing.next_look(rules),
+        looked: true,
         before: Version::FIRST,
         new_terms: Some((listing.proposer.party, events::terms(&listing))),
         listing,

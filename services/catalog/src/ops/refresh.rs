@@ -86,6 +86,7 @@ fn look(tx: &Tx, around: &Around, mut listing: Listing, published: &str) -> Resu
     Ok(Seen::New(Box::new(Put {
         listing,
         due_time,
+        looked: true,
         before,
         new_terms,
     })))

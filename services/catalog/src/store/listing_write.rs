@@ -19,6 +19,8 @@ pub(crate) struct Put {
     pub(crate) listing: Listing,
     /// When it is to be looked at again.
     pub(crate) due_time: Option<Micros>,
+    /// Whether all dates that have passed are served by this. If not, one that waits for its look goes on waiting.
+    pub(crate) looked: bool,
     /// The version at which it was read; of no meaning for a new one.
     pub(crate) before: Version,
     /// Who set new terms, with the message that is kept of them; none when they are those of before.
@@ -130,17 +132,20 @@ pub(crate) async fn listing_update(tx: &mut Tx, puts: &[Put]) -> Result<(), Faul
                    u.dated_purchase_modes, terms_version = u.terms_version, state = u.state, proposed_by = \
                    u.proposed_by, proposer_issuer = u.proposer_issuer, proposer_subject = u.proposer_subject, \
                    decided_by = u.decided_by, decision_reason = u.decision_reason, state_reason = u.state_reason, \
-                   version = u.version, update_time = u.update_time, shown = u.shown, due_time = u.due_time FROM \
-                   UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], \
+                   version = u.version, update_time = u.update_time, shown = u.shown, due_time = \
+                   CASE WHEN NOT u.looked AND listing.due_time <= u.update_time THEN listing.due_time \
+                   ELSE u.due_time END FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], \
+                   $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], \
                    $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::TEXT[], $14::TEXT[], \
                    $15::BIGINT[], $16::TEXT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], \
-                   $22::TEXT[], $23::BIGINT[], $24::BIGINT[], $25::TEXT[], $26::BIGINT[], $27::BIGINT[]) AS \
+                   $22::TEXT[], $23::BIGINT[], $24::BIGINT[], $25::TEXT[], $26::BIGINT[], $27::BIGINT[], \
+                   $28::BOOLEAN[]) AS \
                    u(listing_id, title, price, per_quantity, retailer_discount_basis_points, shipping, \
                    window_start_time, window_end_time, per_shopper_limit, commission_basis_points, \
                    next_commission_basis_points, commission_effective_time, purchase_mode, dated_purchase_modes, \
                    terms_version, state, proposed_by, proposer_issuer, proposer_subject, decided_by, decision_reason, \
-                   state_reason, version, update_time, shown, due_time, before) WHERE listing.listing_id = u.listing_id \
-                   AND listing.version = u.before",
+                   state_reason, version, update_time, shown, due_time, before, looked) \
+                   WHERE listing.listing_id = u.listing_id AND listing.version = u.before",
         sqlite: "UPDATE listing SET title = u.value->>1, price = u.value->>2, per_quantity = u.value->>3, \
                  retailer_discount_basis_points = u.value->>4, shipping = u.value->>5, window_start_time = \
                  u.value->>6, window_end_time = u.value->>7, per_shopper_limit = u.value->>8, commission_basis_points \
@@ -149,8 +154,9 @@ pub(crate) async fn listing_update(tx: &mut Tx, puts: &[Put]) -> Result<(), Faul
                  u.value->>14, state = u.value->>15, proposed_by = u.value->>16, proposer_issuer = u.value->>17, \
                  proposer_subject = u.value->>18, decided_by = u.value->>19, decision_reason = u.value->>20, \
                  state_reason = u.value->>21, version = u.value->>22, update_time = u.value->>23, shown = \
-                 u.value->>24, due_time = u.value->>25 FROM json_each($1) AS u WHERE listing.listing_id = u.value->>0 \
-                 AND listing.version = u.value->>26",
+                 u.value->>24, due_time = CASE WHEN NOT u.value->>27 AND listing.due_time <= u.value->>23 \
+                 THEN listing.due_time ELSE u.value->>25 END FROM json_each($1) AS u \
+                 WHERE listing.listing_id = u.value->>0 AND listing.version = u.value->>26",
         columns: [
             of(puts, |l| l.listing_id),
             of(puts, |l| l.title.as_str()),
@@ -179,6 +185,7 @@ pub(crate) async fn listing_update(tx: &mut Tx, puts: &[Put]) -> Result<(), Faul
             of(puts, |l| l.shown_key()),
             puts.iter().map(|put| put.due_time).collect::<Vec<_>>(),
             puts.iter().map(|put| put.before.0).collect::<Vec<_>>(),
+            puts.iter().map(|put| put.looked).collect::<Vec<_>>(),
         ]
     )?;
     if usize::try_from(rows) != Ok(puts.len()) {

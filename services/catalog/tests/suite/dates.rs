@@ -27,6 +27,14 @@ fn switch(t: &TestDb, seconds: i64, mode: PurchaseMode) -> DatedPurchaseMode {
     }
 }
 
+fn commission(listing_id: &str, basis_points: i32) -> ChangeListingTermsRequest {
+    ChangeListingTermsRequest {
+        listing_id: listing_id.into(),
+        commission_basis_points: Some(basis_points),
+        ..Default::default()
+    }
+}
+
 fn mode(listing: &Listing) -> (PurchaseMode, CollectedBy) {
     let terms = listing.terms.as_ref().expect("terms");
     (listing.effective_purchase_mode(), terms.collected_by())
@@ -163,6 +171,42 @@ on_both_engines! {
         assert_eq!(versions[3].terms, lower.terms);
         assert!(versions.iter().all(|version| version.set_by() == Party::Retailer));
         assert_eq!(versions[3].create_time, lower.update_time);
+    }
+
+    async fn a_commission_takes_effect_whatever_happens_to_the_listing_before_its_look(t: TestDb) {
+        let s = Server::start(&t).await;
+        let north = s.register_partner("north").await;
+        let product = s.create_product("TEA", 2).await;
+        let (mut paused, mut cut) = (None, None);
+        for (place, variant) in [&mut paused, &mut cut].into_iter().zip(&product.variants) {
+            let live = s.live(&north, &variant.variant_id).await;
+            s.change_terms(commission(&live.listing_id, 900)).await.expect("changed");
+            *place = Some(live.listing_id);
+        }
+        let (paused, cut) = (paused.expect("it"), cut.expect("it"));
+        t.clock.advance(Duration::from_secs(30 * DAY));
+        // Tokens of before are over.
+        let s = Server::start(&t).await;
+        let dearer = ChangeListingTermsRequest {
+            listing_id: paused.clone(), price: Some(price(2_490)), ..Default::default()
+        };
+        s.change_terms(dearer).await.expect("changed");
+        let hand = s.partner(&north);
+        let pause = PauseListingRequest {
+            request_id: key(), listing_id: paused.clone(), reason: "sold out".into(), etag: String::new(),
+        };
+        call!(hand.listings.pause_listing(pause)).expect("paused");
+        // A further cut does not put off what is due.
+        let further = s.change_terms(commission(&cut, 800)).await.expect("changed").terms.expect("terms");
+        assert_eq!((further.commission_basis_points, further.next_commission_basis_points), (900, Some(800)));
+
+        let worker = Server::start_with(&t, quick(), true).await;
+        let lower = s.until(&paused, |listing| listing.terms_version == 4).await;
+        worker.stop().await;
+        let terms = lower.terms.as_ref().expect("terms");
+        assert_eq!((terms.commission_basis_points, terms.next_commission_basis_points), (900, None));
+        assert_eq!((terms.price.clone(), lower.state()), (Some(price(2_490)), ListingState::Paused));
+        assert_eq!(s.told(&hand, &paused).await.last(), Some(&lower));
     }
 
     async fn a_window_that_ends_takes_the_listing_out_of_the_assortment_and_is_told(t: TestDb) {

@@ -7,7 +7,8 @@ use contracts::catalog::v1::*;
 use contracts::id::{LicenceId, PartnerId};
 use kit::clock::Clock;
 use prost_types::Timestamp;
-use testkit::{Setup, TestDb, on_both_engines};
+use store::sql;
+use testkit::{Setup, TestDb, eventually_async, on_both_engines, op};
 
 use crate::common::*;
 
@@ -55,6 +56,19 @@ fn licence(t: &TestDb, partner_id: &str, number: &str, seconds: i64) -> Licence 
         expire_time: at(t, seconds),
         ..Licence::default()
     }
+}
+
+/// Lets background work carry every change to its listings, so that from then on only dates make it look.
+async fn settle(t: &TestDb) {
+    let worker = Server::start_with(t, quick(), true).await;
+    let done = eventually_async(Duration::from_secs(60), async || {
+        let count = op("test.notes", |tx| {
+            Box::pin(async move { Ok(sql!(tx, all(String,), "SELECT key FROM refresh")?) })
+        });
+        t.read(count).await.expect("read").is_empty()
+    });
+    assert!(done.await, "notes stay");
+    worker.stop().await;
 }
 
 async fn wine(s: &Server) -> Product {
@@ -165,6 +179,43 @@ on_both_engines! {
         }
         one.stop().await;
         two.stop().await;
+    }
+
+    async fn an_expiry_is_served_whatever_happens_to_the_listing_before_its_look(t: TestDb) {
+        let s = Server::start(&t).await;
+        let (ops, north) = (s.ops(), s.register_partner("north").await);
+        set(&s, wine_rule()).await.expect("set");
+        let wine = wine(&s).await;
+        record(&s, licence(&t, &north, "1", 60)).await.expect("recorded");
+        let live = s.live(&north, &wine.variants[0].variant_id).await;
+        let off = s.live(&north, &wine.variants[1].variant_id).await;
+        let waiting = s.propose(&north, &wine.variants[1].variant_id).await;
+        s.approve(&waiting).await.expect("approved");
+        settle(&t).await;
+        t.clock.advance(Duration::from_secs(60));
+
+        // More than one change before anybody has looked.
+        for amount in [2_490, 2_590] {
+            let change = ChangeListingTermsRequest {
+                listing_id: live.listing_id.clone(), price: Some(price(amount)), ..Default::default()
+            };
+            assert_eq!(s.change_terms(change).await.expect("changed").state(), ListingState::Live);
+        }
+        let pause = PauseListingRequest {
+            request_id: key(), listing_id: off.listing_id.clone(), reason: "sold out".into(), etag: String::new(),
+        };
+        call!(ops.listings.pause_listing(pause)).expect("paused");
+        // What puts on sale asks by itself.
+        assert_eq!(rule(s.resume(&off.listing_id).await), "LICENCE");
+        assert_eq!(rule(s.publish(&waiting.listing_id).await), "LICENCE");
+
+        let worker = Server::start_with(&t, quick(), true).await;
+        let paused = s.until(&live.listing_id, |listing| listing.state() == ListingState::Paused).await;
+        assert!(paused.state_reason.starts_with("LICENCE: "), "{}", paused.state_reason);
+        assert_eq!(paused.terms.as_ref().expect("terms").price, Some(price(2_590)));
+        assert_eq!(s.told(&s.partner(&north), &live.listing_id).await.last(), Some(&paused));
+        worker.stop().await;
+        assert_eq!(s.listing(&off.listing_id).await.state_reason, "sold out");
     }
 
     async fn a_product_that_becomes_regulated_is_looked_at_again(t: TestDb) {
