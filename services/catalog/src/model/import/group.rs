@@ -64,6 +64,10 @@ impl Groups {
             refused.external_key.is_empty() || group.external_key == refused.external_key
         });
         match of_group {
+            // However many more there are, they are told at once: what waits for the product has its bound.
+            Some(group) if group.rows.len() + group.refused.len() >= self.product_rows => {
+                self.ready.push_back(Piece::Refused(refused));
+            }
             Some(group) => group.refused.push(refused),
             None => {
                 self.flush();
@@ -214,3 +218,7 @@ fn options_key(options: &[VariantOption]) -> String {
     sorted.sort();
     format!("{sorted:?}")
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

@@ -282,7 +282,7 @@ pub struct ReadProduct {
     pub external_key: String,
     /// Rows that were read, in the order of the file; at least one.
     pub rows: Vec<ReadRow>,
-    /// Rows among them that were refused.
+    /// Rows among them that were refused, as far as a product may have rows; others are told by themselves.
     pub refused: Vec<Refused>,
     /// Whether earlier rows of the file were about it; then it only adds variants.
     pub continues: bool,
@@ -319,7 +319,7 @@ impl KeyedRow {
 pub enum Piece {
     /// A product.
     Product(Box<ReadProduct>),
-    /// A row that belongs to no product that was read.
+    /// A row that belongs to no product that was read, or to one that has more rows than it may.
     Refused(Refused),
 }
 
