@@ -209,8 +209,15 @@ impl Caller {
     }
 }
 
+/// How often a call is made.
+const TRIES: u32 = 8;
+/// How often when the server only asks for slower calls: whoever makes many has to wait for its turn.
+const TRIES_WHEN_LIMITED: u32 = 60;
+/// The longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
 /// Calls again, with the same key, what was not done or may not have been done: UNAVAILABLE, RESOURCE_EXHAUSTED,
-/// ABORTED, UNKNOWN and DEADLINE_EXCEEDED. At most eight times, each pause twice the last.
+/// ABORTED, UNKNOWN and DEADLINE_EXCEEDED. Each pause is twice the last, up to a bound.
 pub async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<tonic::Response<T>, Status>>,
@@ -231,11 +238,15 @@ where
                 | Code::DeadlineExceeded
         );
         tries += 1;
-        if !again || tries == 8 {
+        let most = match reason(&status).as_str() {
+            "RATE_LIMITED" => TRIES_WHEN_LIMITED,
+            _ => TRIES,
+        };
+        if !again || tries >= most {
             return Err(status);
         }
         tokio::time::sleep(pause).await;
-        pause *= 2;
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
