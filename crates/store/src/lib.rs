@@ -42,6 +42,7 @@ pub mod macros;
 pub mod migrate;
 pub mod operation;
 pub mod postgres;
+pub mod private;
 pub mod sqlite;
 pub mod tx;
 
