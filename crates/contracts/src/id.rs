@@ -342,6 +342,12 @@ ids! {
     ConversionId = Conversion("conv");
     /// A conversion undone, in part or as a whole.
     ConversionReversalId = ConversionReversal("convrev");
+    /// A customer-care conversation.
+    CaseId = Case("case");
+    /// A message of a case.
+    CaseMessageId = CaseMessage("casemsg");
+    /// One incident behind many cases.
+    TopicId = Topic("topic");
     /// A dated exchange rate.
     ExchangeRateId = ExchangeRate("rate");
 }

@@ -18,7 +18,7 @@ use crate::keys;
 pub const STATEMENT_TYPE: &str = "vitrine-payment+jwt";
 
 /// Every scope that partners may have.
-const PARTNER_SCOPES: [&str; 9] = [
+const PARTNER_SCOPES: [&str; 11] = [
     "catalog.read",
     "catalog.write",
     "room.read",
@@ -27,11 +27,13 @@ const PARTNER_SCOPES: [&str; 9] = [
     "contact.write",
     "fulfillment.read",
     "return.write",
+    "care.read",
+    "care.write",
     "feed.read",
 ];
 
 /// Every scope of the retailer; roles narrow them.
-const RETAILER_SCOPES: [&str; 14] = [
+const RETAILER_SCOPES: [&str; 16] = [
     "catalog.read",
     "catalog.write",
     "room.read",
@@ -41,6 +43,8 @@ const RETAILER_SCOPES: [&str; 14] = [
     "contact.read",
     "fulfillment.read",
     "fulfillment.write",
+    "care.read",
+    "care.write",
     "feed.read",
     "conversion.write",
     "rate.read",

@@ -52,7 +52,13 @@ pub fn code_of(reason: ErrorReason) -> Code {
         | R::ListingInApp
         | R::NoLinkAddress
         | R::LinkExpired
-        | R::RateMissing => Code::FailedPrecondition,
+        | R::RateMissing
+        | R::CaseClosed
+        | R::LevelNotHigher
+        | R::OutcomeMissing
+        | R::ArbiterMissing
+        | R::NotTheArbiter
+        | R::DecisionPending => Code::FailedPrecondition,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The service on the wire: thin. Each handler parses, runs one operation and renders.
 
+mod aftersales;
 mod cancel;
+mod care;
 mod feed;
 mod parse;
 mod read;
@@ -15,6 +17,8 @@ use ::store::Db;
 use ::store::feed::FeedReader;
 use ::store::idempotency::{Fingerprint, Keyed};
 use contracts::fulfillment::v1 as pb;
+use contracts::fulfillment::v1::aftersale_service_server::AftersaleServiceServer;
+use contracts::fulfillment::v1::care_service_server::CareServiceServer;
 use contracts::fulfillment::v1::fulfillment_feed_service_server::FulfillmentFeedServiceServer;
 use contracts::fulfillment::v1::fulfillment_service_server::{
     FulfillmentService, FulfillmentServiceServer,
@@ -61,6 +65,8 @@ impl Api {
         routes
             .add_service(FulfillmentServiceServer::new(self.clone()))
             .add_service(ReturnServiceServer::new(self.clone()))
+            .add_service(AftersaleServiceServer::new(self.clone()))
+            .add_service(CareServiceServer::new(self.clone()))
             .add_service(FulfillmentFeedServiceServer::new(self));
     }
 
@@ -112,6 +118,7 @@ macro_rules! answer {
         }
     };
 }
+use answer;
 
 answer! {
     FulfillmentService:

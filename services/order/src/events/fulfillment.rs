@@ -84,8 +84,16 @@ fn news(entry: &pb::FulfillmentFeedEntry) -> Result<Option<News>, Refusal> {
             Ok(Some(News::CancelReason { order_id, reason }))
         }
         Some(Content::GoodsReturn(found)) => return_of(found).map(|news| Some(News::Return(news))),
-        // Parcels are for those who follow them; what they did to units is in the fulfilment.
-        Some(Content::CancelDecided(_) | Content::Shipment(_)) | None => Ok(None),
+        // Parcels are for those who follow them; what they did to units is in the fulfilment. What comes of a matter is
+        // in its settlement, what comes of a case is done by calls of its own.
+        Some(
+            Content::CancelDecided(_)
+            | Content::Shipment(_)
+            | Content::CaseEvent(_)
+            | Content::Aftersale(_)
+            | Content::AftersaleSettlement(_),
+        )
+        | None => Ok(None),
     }
 }
 
