@@ -59,6 +59,7 @@ impl Api {
             terms_version: line.terms_version,
             amount: Some(render::line_amount(currency, &line.amount)),
             available: *available,
+            ..pb::QuotedLine::default()
         };
         Ok(pb::QuoteOrderResponse {
             lines: quoted

@@ -12,6 +12,7 @@ mod link;
 pub mod parse;
 mod rate;
 mod read;
+mod persons;
 mod refund;
 pub mod render;
 mod sale;
@@ -36,6 +37,7 @@ use contracts::order::v1::order_service_server::{OrderService, OrderServiceServe
 use contracts::order::v1::report_service_server::{ReportService, ReportServiceServer};
 use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
+use contracts::order::v1::person_service_server::{PersonService, PersonServiceServer};
 use kit::ids::SharedIds;
 use kit::page::Page;
 use kit::wire::Wire;
@@ -115,6 +117,7 @@ impl Api {
             .add_service(ExchangeRateServiceServer::new(self.clone()))
             .add_service(ReportServiceServer::new(self));
     }
+            .add_service(PersonServiceServer::new(self.clone()))
 
     /// A page of a list; `query` is what else decides what is in it.
     fn page(&self, page_size: i32, page_token: &str, query: &str) -> Result<Page, Refusal> {
@@ -240,6 +243,7 @@ answer! {
         get_availability: GetAvailabilityRequest => GetAvailabilityResponse;
     }
 }
+        set_person_limit: SetPersonLimitRequest => SetPersonLimitResponse;
 
 answer! {
     DropService {
@@ -256,6 +260,13 @@ answer! {
         get_exchange_rate: GetExchangeRateRequest => GetExchangeRateResponse;
         list_exchange_rates: ListExchangeRatesRequest => ListExchangeRatesResponse;
     }
+answer! {
+    PersonService {
+        link_person: LinkPersonRequest => LinkPersonResponse;
+        unlink_person: UnlinkPersonRequest => UnlinkPersonResponse;
+    }
+}
+
 }
 
 answer! {

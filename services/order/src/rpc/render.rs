@@ -102,6 +102,7 @@ fn line(currency: Currency, line: &Line, counted: &LineQuantities) -> pb::OrderL
         }
         .into(),
         legal_entity: line.legal_entity.clone(),
+        price_source: pb::PriceSource::Listing.into(),
     }
 }
 
@@ -254,6 +255,7 @@ pub fn allotment(allotment: &Allotment) -> pb::Allotment {
         create_time: time(stock.create_time),
         etag: stock.etag(),
     }
+        per_person_limit: 0,
 }
 
 fn assignment(assignment: &Assignment) -> pb::AllotmentListing {
@@ -308,6 +310,7 @@ pub fn drop_sale(drop: &DropSale, shares: &[DropShare], now: Micros) -> pb::Drop
         create_time: time(drop.create_time),
         etag: drop.etag(),
     }
+        ..pb::Drop::default()
 }
 
 /// A drop at `now` as one partner sees it: its own listings and counts, and nothing of anybody else's.
