@@ -336,6 +336,16 @@ ids! {
     StopId = Stop("stop");
     /// Goods coming back.
     ReturnId = Return("return");
+    /// A matter after the sale.
+    AftersaleId = Aftersale("aftersale");
+    /// A refund or a compensation that waits for approval.
+    RefundProposalId = RefundProposal("refprop");
+    /// Money for a shopper that is no refund.
+    CompensationId = Compensation("comp");
+    /// Money that a shopper's bank took back.
+    ChargebackId = Chargeback("cback");
+    /// An entry of the ledger.
+    LedgerEntryId = LedgerEntry("entry");
     /// A signed link into the retailer's shop.
     DeepLinkId = DeepLink("link");
     /// A purchase that a deep link led to.

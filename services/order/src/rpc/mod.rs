@@ -8,11 +8,13 @@ pub mod conversion;
 mod drops;
 mod feed;
 mod handshake;
+mod ledger;
 mod link;
+mod money;
 pub mod parse;
+mod persons;
 mod rate;
 mod read;
-mod persons;
 mod refund;
 pub mod render;
 mod sale;
@@ -32,12 +34,14 @@ use contracts::order::v1::drop_service_server::{DropService, DropServiceServer};
 use contracts::order::v1::exchange_rate_service_server::{
     ExchangeRateService, ExchangeRateServiceServer,
 };
+use contracts::order::v1::ledger_service_server::{LedgerService, LedgerServiceServer};
 use contracts::order::v1::order_feed_service_server::OrderFeedServiceServer;
 use contracts::order::v1::order_service_server::{OrderService, OrderServiceServer};
+use contracts::order::v1::person_service_server::{PersonService, PersonServiceServer};
+use contracts::order::v1::refund_service_server::{RefundService, RefundServiceServer};
 use contracts::order::v1::report_service_server::{ReportService, ReportServiceServer};
 use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
-use contracts::order::v1::person_service_server::{PersonService, PersonServiceServer};
 use kit::ids::SharedIds;
 use kit::page::Page;
 use kit::wire::Wire;
@@ -114,10 +118,12 @@ impl Api {
             .add_service(OrderFeedServiceServer::new(self.clone()))
             .add_service(AllotmentServiceServer::new(self.clone()))
             .add_service(DropServiceServer::new(self.clone()))
+            .add_service(PersonServiceServer::new(self.clone()))
             .add_service(ExchangeRateServiceServer::new(self.clone()))
+            .add_service(RefundServiceServer::new(self.clone()))
+            .add_service(LedgerServiceServer::new(self.clone()))
             .add_service(ReportServiceServer::new(self));
     }
-            .add_service(PersonServiceServer::new(self.clone()))
 
     /// A page of a list; `query` is what else decides what is in it.
     fn page(&self, page_size: i32, page_token: &str, query: &str) -> Result<Page, Refusal> {
@@ -214,6 +220,7 @@ answer! {
         extend_hold: ExtendHoldRequest => ExtendHoldResponse;
         confirm_payment: ConfirmPaymentRequest => ConfirmPaymentResponse;
         cancel_order: CancelOrderRequest => CancelOrderResponse;
+        preview_cancellation: PreviewCancellationRequest => PreviewCancellationResponse;
         get_order: GetOrderRequest => GetOrderResponse;
         list_orders: ListOrdersRequest => ListOrdersResponse;
         set_contact: SetContactRequest => SetContactResponse;
@@ -237,13 +244,13 @@ answer! {
         create_allotment: CreateAllotmentRequest => CreateAllotmentResponse;
         record_movement: RecordMovementRequest => RecordMovementResponse;
         assign_listing: AssignListingRequest => AssignListingResponse;
+        set_person_limit: SetPersonLimitRequest => SetPersonLimitResponse;
         get_allotment: GetAllotmentRequest => GetAllotmentResponse;
         list_allotments: ListAllotmentsRequest => ListAllotmentsResponse;
         list_movements: ListMovementsRequest => ListMovementsResponse;
         get_availability: GetAvailabilityRequest => GetAvailabilityResponse;
     }
 }
-        set_person_limit: SetPersonLimitRequest => SetPersonLimitResponse;
 
 answer! {
     DropService {
@@ -255,22 +262,46 @@ answer! {
 }
 
 answer! {
-    ExchangeRateService {
-        record_exchange_rate: RecordExchangeRateRequest => RecordExchangeRateResponse;
-        get_exchange_rate: GetExchangeRateRequest => GetExchangeRateResponse;
-        list_exchange_rates: ListExchangeRatesRequest => ListExchangeRatesResponse;
-    }
-answer! {
     PersonService {
         link_person: LinkPersonRequest => LinkPersonResponse;
         unlink_person: UnlinkPersonRequest => UnlinkPersonResponse;
     }
 }
 
+answer! {
+    ExchangeRateService {
+        record_exchange_rate: RecordExchangeRateRequest => RecordExchangeRateResponse;
+        get_exchange_rate: GetExchangeRateRequest => GetExchangeRateResponse;
+        list_exchange_rates: ListExchangeRatesRequest => ListExchangeRatesResponse;
+    }
 }
 
 answer! {
     ReportService {
         summarize_sales: SummarizeSalesRequest => SummarizeSalesResponse;
+    }
+}
+
+answer! {
+    RefundService {
+        get_refund: GetRefundRequest => GetRefundResponse;
+        authorise_refund: AuthoriseRefundRequest => AuthoriseRefundResponse;
+        decide_refund_proposal: DecideRefundProposalRequest => DecideRefundProposalResponse;
+        list_refund_proposals: ListRefundProposalsRequest => ListRefundProposalsResponse;
+        withdraw_refund: WithdrawRefundRequest => WithdrawRefundResponse;
+        report_partner_refund: ReportPartnerRefundRequest => ReportPartnerRefundResponse;
+        authorise_compensation: AuthoriseCompensationRequest => AuthoriseCompensationResponse;
+        report_compensation: ReportCompensationRequest => ReportCompensationResponse;
+        complete_compensation: CompleteCompensationRequest => CompleteCompensationResponse;
+        list_compensations: ListCompensationsRequest => ListCompensationsResponse;
+        report_chargeback: ReportChargebackRequest => ReportChargebackResponse;
+        list_chargebacks: ListChargebacksRequest => ListChargebacksResponse;
+    }
+}
+
+answer! {
+    LedgerService {
+        list_ledger_lines: ListLedgerLinesRequest => ListLedgerLinesResponse;
+        get_ledger_balance: GetLedgerBalanceRequest => GetLedgerBalanceResponse;
     }
 }

@@ -226,6 +226,7 @@ pub fn refund(refund: &Refund) -> pb::Refund {
         refund_reference: refund.refund_reference.clone(),
         return_id: refund.return_id.map(String::from).unwrap_or_default(),
         report_time: refund.report_time.map(Micros::to_proto),
+        ..pb::Refund::default()
     }
 }
 
@@ -254,8 +255,8 @@ pub fn allotment(allotment: &Allotment) -> pb::Allotment {
         listings: listings.iter().map(assignment).collect(),
         create_time: time(stock.create_time),
         etag: stock.etag(),
-    }
         per_person_limit: 0,
+    }
 }
 
 fn assignment(assignment: &Assignment) -> pb::AllotmentListing {
@@ -309,8 +310,8 @@ pub fn drop_sale(drop: &DropSale, shares: &[DropShare], now: Micros) -> pb::Drop
         .into(),
         create_time: time(drop.create_time),
         etag: drop.etag(),
-    }
         ..pb::Drop::default()
+    }
 }
 
 /// A drop at `now` as one partner sees it: its own listings and counts, and nothing of anybody else's.

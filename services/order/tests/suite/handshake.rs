@@ -26,6 +26,8 @@ fn story(entries: &[pb::OrderFeedEntry]) -> Vec<String> {
             .replace("PAYMENT_OUTCOME_", "payment "),
         Content::StockChanged(_) => "stock".into(),
         Content::ConversionChanged(_) => "conversion".into(),
+        Content::Compensation(_) => "compensation".into(),
+        Content::Chargeback(_) => "chargeback".into(),
     };
     entries.iter().map(word).collect()
 }
