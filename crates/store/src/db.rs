@@ -96,6 +96,13 @@ impl Shared {
         self.commits.send_modify(|count| *count += 1);
     }
 
+    /// The delay that a rehearsal asked for; all locks are held meanwhile, as they are while a disk is slow.
+    pub(crate) async fn delay_commit(&self) {
+        if let Some(delay) = self.config.commit_delay() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
     pub(crate) fn scope(
         &self,
         operation: &'static str,
@@ -170,6 +177,13 @@ impl Db {
         around: Surroundings,
     ) -> Result<Db, StoreError> {
         let engine = config.check()?;
+        if let Some(delay) = config.commit_delay() {
+            tracing::warn!(
+                service,
+                ?delay,
+                "every commit is put off on purpose; commit_delay_ms is for rehearsals"
+            );
+        }
         let shared = Arc::new(Shared {
             config: config.clone(),
             service,

@@ -287,6 +287,9 @@ impl Unit {
         if self.shared.strikes(Point::BeforeCommit, operation) {
             return Run::NotDone(lost("before COMMIT").into());
         }
+        if write {
+            self.shared.delay_commit().await;
+        }
         let answer = unit.connection().execute("COMMIT");
         let answer = match tokio::time::timeout(self.limit(), answer).await {
             Ok(answer) => answer,

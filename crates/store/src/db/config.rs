@@ -52,6 +52,9 @@ pub struct DbConfig {
     pub backoff_ms: u64,
     /// Where that doubling ends.
     pub backoff_max_ms: u64,
+    /// For rehearsals: how long every COMMIT of a unit that writes is put off, as a slow disk would. 0 everywhere
+    /// else; whatever is not 0 is told as a warning at the start.
+    pub commit_delay_ms: u64,
 }
 
 impl Default for DbConfig {
@@ -75,6 +78,7 @@ impl Default for DbConfig {
             attempts_max: 10,
             backoff_ms: 10,
             backoff_max_ms: 500,
+            commit_delay_ms: 0,
         }
     }
 }
@@ -132,6 +136,10 @@ impl DbConfig {
 
     pub(crate) fn acquire_timeout(&self) -> Duration {
         Duration::from_millis(self.acquire_timeout_ms)
+    }
+
+    pub(crate) fn commit_delay(&self) -> Option<Duration> {
+        (self.commit_delay_ms > 0).then(|| Duration::from_millis(self.commit_delay_ms))
     }
 
     /// How long to wait after run number `run` (from 1): drawn evenly below a bound that doubles.

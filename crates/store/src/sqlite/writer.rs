@@ -433,6 +433,7 @@ impl Desk {
         if strikes(Point::BeforeCommit) {
             return self.give_up(tx, lost("before COMMIT"), false).await;
         }
+        self.shared.delay_commit().await;
         let committed = control(&mut tx, "COMMIT").await;
         if strikes(Point::AfterCommit) {
             return Group::InDoubt(lost("COMMIT"));

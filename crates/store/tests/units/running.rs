@@ -348,3 +348,14 @@ on_both_engines! {
         t.execute(Put::new("now")).await.expect("room again");
     }
 }
+
+on_both_engines! {
+    setup: limited(|config| config.commit_delay_ms = 40);
+
+    async fn a_rehearsed_delay_comes_before_every_commit(t: TestDb) {
+        let begun = SystemClock.instant();
+        t.execute(Put::new("a")).await.expect("put");
+        assert!(SystemClock.instant().duration_since(begun) >= Duration::from_millis(40));
+        assert_eq!(effects(&t).await, ["a"]);
+    }
+}
