@@ -160,6 +160,7 @@ pub fn return_refund(refund: &order_pb::Refund) -> Result<Option<RefundNews>, Re
         order_pb::RefundState::Authorised => Some(RefundState::Authorised),
         order_pb::RefundState::Executed => Some(RefundState::Executed),
         order_pb::RefundState::Failed => Some(RefundState::Failed),
+        order_pb::RefundState::Withdrawn => Some(RefundState::Withdrawn),
     };
     wrong.finish()?;
     let known = (return_id, order_id, refund_id, amount, state);

@@ -38,6 +38,10 @@ words! {
         Lost = "LOST",
         /// Brought back; the shipment ends.
         ReturnedToSender = "RETURNED_TO_SENDER",
+        /// Refused by the shopper, on its way back; the shipment ends.
+        Refused = "REFUSED",
+        /// Destroyed on its way; the shipment ends.
+        Destroyed = "DESTROYED",
     }
 }
 
@@ -49,7 +53,10 @@ impl TrackingStatus {
             | TrackingStatus::OutForDelivery
             | TrackingStatus::AttemptFailed => None,
             TrackingStatus::Delivered => Some(ShipmentState::Delivered),
-            TrackingStatus::Lost | TrackingStatus::ReturnedToSender => Some(ShipmentState::Failed),
+            TrackingStatus::Lost
+            | TrackingStatus::ReturnedToSender
+            | TrackingStatus::Refused
+            | TrackingStatus::Destroyed => Some(ShipmentState::Failed),
         }
     }
 }

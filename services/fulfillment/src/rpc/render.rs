@@ -49,7 +49,7 @@ both_ways! {
 both_ways! {
     /// What a carrier says.
     tracking_status, tracking_status_of: TrackingStatus = pb::TrackingStatus {
-        InTransit, OutForDelivery, AttemptFailed, Delivered, Lost, ReturnedToSender
+        InTransit, OutForDelivery, AttemptFailed, Delivered, Lost, ReturnedToSender, Refused, Destroyed
     }
 }
 both_ways! {

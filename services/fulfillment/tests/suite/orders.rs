@@ -191,6 +191,7 @@ only_the_lists! {
     place_order: PlaceOrderRequest => PlaceOrderResponse;
     extend_hold: ExtendHoldRequest => ExtendHoldResponse;
     confirm_payment: ConfirmPaymentRequest => ConfirmPaymentResponse;
+    preview_cancellation: PreviewCancellationRequest => PreviewCancellationResponse;
     cancel_order: CancelOrderRequest => CancelOrderResponse;
     get_order: GetOrderRequest => GetOrderResponse;
     set_contact: SetContactRequest => SetContactResponse;

@@ -289,7 +289,11 @@ impl GoodsReturn {
 
     /// The order service tells of the refund. Says whether that is new: the same may be told again, and what
     /// was true before may come late.
-    pub fn refund_told(&mut self, told: ReturnRefund, now: Micros) -> Result<bool, Refusal> {
+    pub fn refund_told(&mut self, mut told: ReturnRefund, now: Micros) -> Result<bool, Refusal> {
+        // A refund that was given up is, to a return, one that failed.
+        if told.state == RefundState::Withdrawn {
+            told.state = RefundState::Failed;
+        }
         if self.state == ReturnState::Completed {
             return Ok(false);
         }

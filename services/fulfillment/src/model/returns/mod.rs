@@ -119,6 +119,8 @@ words! {
         Executed = "EXECUTED",
         /// The partner could not; it is to be issued again.
         Failed = "FAILED",
+        /// It failed, and the retailer gave it up.
+        Withdrawn = "WITHDRAWN",
     }
 }
 

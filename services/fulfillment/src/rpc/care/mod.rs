@@ -36,58 +36,130 @@ fn not_offered<T>() -> Result<T, Fault> {
 }
 
 impl Api {
-    async fn open_case(&self, _caller: &Caller, _request: pb::OpenCaseRequest) -> Result<pb::OpenCaseResponse, Fault> {
+    async fn open_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::OpenCaseRequest,
+    ) -> Result<pb::OpenCaseResponse, Fault> {
         not_offered()
     }
-    async fn post_message(&self, _caller: &Caller, _request: pb::PostMessageRequest) -> Result<pb::PostMessageResponse, Fault> {
+    async fn post_message(
+        &self,
+        _caller: &Caller,
+        _request: pb::PostMessageRequest,
+    ) -> Result<pb::PostMessageResponse, Fault> {
         not_offered()
     }
-    async fn get_case(&self, _caller: &Caller, _request: pb::GetCaseRequest) -> Result<pb::GetCaseResponse, Fault> {
+    async fn get_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::GetCaseRequest,
+    ) -> Result<pb::GetCaseResponse, Fault> {
         not_offered()
     }
-    async fn list_cases(&self, _caller: &Caller, _request: pb::ListCasesRequest) -> Result<pb::ListCasesResponse, Fault> {
+    async fn list_cases(
+        &self,
+        _caller: &Caller,
+        _request: pb::ListCasesRequest,
+    ) -> Result<pb::ListCasesResponse, Fault> {
         not_offered()
     }
-    async fn list_messages(&self, _caller: &Caller, _request: pb::ListMessagesRequest) -> Result<pb::ListMessagesResponse, Fault> {
+    async fn list_messages(
+        &self,
+        _caller: &Caller,
+        _request: pb::ListMessagesRequest,
+    ) -> Result<pb::ListMessagesResponse, Fault> {
         not_offered()
     }
-    async fn list_case_actions(&self, _caller: &Caller, _request: pb::ListCaseActionsRequest) -> Result<pb::ListCaseActionsResponse, Fault> {
+    async fn list_case_actions(
+        &self,
+        _caller: &Caller,
+        _request: pb::ListCaseActionsRequest,
+    ) -> Result<pb::ListCaseActionsResponse, Fault> {
         not_offered()
     }
-    async fn assign_case(&self, _caller: &Caller, _request: pb::AssignCaseRequest) -> Result<pb::AssignCaseResponse, Fault> {
+    async fn assign_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::AssignCaseRequest,
+    ) -> Result<pb::AssignCaseResponse, Fault> {
         not_offered()
     }
-    async fn take_next_case(&self, _caller: &Caller, _request: pb::TakeNextCaseRequest) -> Result<pb::TakeNextCaseResponse, Fault> {
+    async fn take_next_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::TakeNextCaseRequest,
+    ) -> Result<pb::TakeNextCaseResponse, Fault> {
         not_offered()
     }
-    async fn escalate_case(&self, _caller: &Caller, _request: pb::EscalateCaseRequest) -> Result<pb::EscalateCaseResponse, Fault> {
+    async fn escalate_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::EscalateCaseRequest,
+    ) -> Result<pb::EscalateCaseResponse, Fault> {
         not_offered()
     }
-    async fn name_arbiter(&self, _caller: &Caller, _request: pb::NameArbiterRequest) -> Result<pb::NameArbiterResponse, Fault> {
+    async fn name_arbiter(
+        &self,
+        _caller: &Caller,
+        _request: pb::NameArbiterRequest,
+    ) -> Result<pb::NameArbiterResponse, Fault> {
         not_offered()
     }
-    async fn decide_dispute(&self, _caller: &Caller, _request: pb::DecideDisputeRequest) -> Result<pb::DecideDisputeResponse, Fault> {
+    async fn decide_dispute(
+        &self,
+        _caller: &Caller,
+        _request: pb::DecideDisputeRequest,
+    ) -> Result<pb::DecideDisputeResponse, Fault> {
         not_offered()
     }
-    async fn resolve_case(&self, _caller: &Caller, _request: pb::ResolveCaseRequest) -> Result<pb::ResolveCaseResponse, Fault> {
+    async fn resolve_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::ResolveCaseRequest,
+    ) -> Result<pb::ResolveCaseResponse, Fault> {
         not_offered()
     }
-    async fn reopen_case(&self, _caller: &Caller, _request: pb::ReopenCaseRequest) -> Result<pb::ReopenCaseResponse, Fault> {
+    async fn reopen_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::ReopenCaseRequest,
+    ) -> Result<pb::ReopenCaseResponse, Fault> {
         not_offered()
     }
-    async fn close_case(&self, _caller: &Caller, _request: pb::CloseCaseRequest) -> Result<pb::CloseCaseResponse, Fault> {
+    async fn close_case(
+        &self,
+        _caller: &Caller,
+        _request: pb::CloseCaseRequest,
+    ) -> Result<pb::CloseCaseResponse, Fault> {
         not_offered()
     }
-    async fn create_topic(&self, _caller: &Caller, _request: pb::CreateTopicRequest) -> Result<pb::CreateTopicResponse, Fault> {
+    async fn create_topic(
+        &self,
+        _caller: &Caller,
+        _request: pb::CreateTopicRequest,
+    ) -> Result<pb::CreateTopicResponse, Fault> {
         not_offered()
     }
-    async fn add_cases_to_topic(&self, _caller: &Caller, _request: pb::AddCasesToTopicRequest) -> Result<pb::AddCasesToTopicResponse, Fault> {
+    async fn add_cases_to_topic(
+        &self,
+        _caller: &Caller,
+        _request: pb::AddCasesToTopicRequest,
+    ) -> Result<pb::AddCasesToTopicResponse, Fault> {
         not_offered()
     }
-    async fn answer_topic(&self, _caller: &Caller, _request: pb::AnswerTopicRequest) -> Result<pb::AnswerTopicResponse, Fault> {
+    async fn answer_topic(
+        &self,
+        _caller: &Caller,
+        _request: pb::AnswerTopicRequest,
+    ) -> Result<pb::AnswerTopicResponse, Fault> {
         not_offered()
     }
-    async fn list_topics(&self, _caller: &Caller, _request: pb::ListTopicsRequest) -> Result<pb::ListTopicsResponse, Fault> {
+    async fn list_topics(
+        &self,
+        _caller: &Caller,
+        _request: pb::ListTopicsRequest,
+    ) -> Result<pb::ListTopicsResponse, Fault> {
         not_offered()
     }
 }

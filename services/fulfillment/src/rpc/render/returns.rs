@@ -40,7 +40,9 @@ both_ways! {
 }
 both_ways! {
     /// Where the money of a return is.
-    refund_state, refund_state_of: RefundState = order::RefundState { Authorised, Executed, Failed }
+    refund_state, refund_state_of: RefundState = order::RefundState {
+        Authorised, Executed, Failed, Withdrawn
+    }
 }
 both_ways! {
     /// Why nothing can be sent back.
@@ -66,6 +68,7 @@ pub fn goods_return(goods_return: &GoodsReturn) -> pb::GoodsReturn {
         finish_time: goods_return.finish_time.map(Micros::to_proto),
         refund: goods_return.refund.as_ref().map(refund),
         etag: goods_return.etag(),
+        aftersale_id: String::new(),
     }
 }
 
