@@ -9,6 +9,7 @@ use ::store::feed::NewEntry;
 use contracts::fulfillment::v1 as pb;
 use contracts::fulfillment::v1::fulfillment_feed_entry::Content;
 use contracts::id::OrderId;
+use contracts::money::Money;
 use contracts::order::v1 as order_pb;
 use contracts::order::v1::order_feed_entry::Content as OrderContent;
 use contracts::order::v1::{OrderChange, OrderFeedEntry};
@@ -235,6 +236,11 @@ fn paid_line(wrong: &mut Violations, at: usize, line: &order_pb::OrderLine) -> O
         unit: render::unit_of(unit)?,
         ordered,
         cancelled,
+        payable: line
+            .amount
+            .as_ref()
+            .and_then(|amount| amount.payable.as_ref())
+            .and_then(|money| Money::try_from(money).ok()),
     })
 }
 

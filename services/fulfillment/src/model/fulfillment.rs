@@ -2,6 +2,7 @@
 
 use contracts::ErrorReason;
 use contracts::id::{FulfillmentId, OrderId, OrderLineId, PartnerId, VariantId};
+use contracts::money::Money;
 use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 
@@ -75,6 +76,8 @@ pub struct PaidLine {
     pub ordered: i64,
     /// Cancelled already; at most `ordered`.
     pub cancelled: i64,
+    /// What the shopper paid for it; none when the order does not say.
+    pub payable: Option<Money>,
 }
 
 /// One order's goods.

@@ -1,5 +1,6 @@
 //! What fulfilling an order is, without a database, a wire or a clock.
 
+pub mod aftersale;
 pub mod blocks;
 pub mod cancel;
 pub mod fulfillment;

@@ -21,6 +21,7 @@ fn line(at: u128) -> OrderLineId {
 
 fn order(quantities: &[i64], blocks: Blocks, wait: Duration) -> PaidOrder {
     let lines = (1..).zip(quantities).map(|(at, ordered)| PaidLine {
+        payable: None,
         order_line_id: line(at),
         variant_id: VariantId::from_uuid(at),
         sku: format!("SKU-{at}"),

@@ -8,6 +8,7 @@ use crate::events;
 use crate::model::{Block, CancelVerdict, Fulfillment, PaidOrder};
 use crate::store::arrival::{Arrival, Tombstone, arrival_let_in, tombstones_take};
 use crate::store::fulfillment::{fulfillment_lock, fulfillment_of_order, fulfillments_save};
+use crate::store::line_money::line_money_insert;
 
 /// Lets one paid order in, outside the feed: for reading the lists again after the feed was lost.
 pub struct LetIn {
@@ -42,6 +43,11 @@ pub async fn arrive(tx: &mut Tx, order: PaidOrder) -> Result<(), Fault> {
             contact_set(tx, &order.order_id).await
         };
     }
+    let paid: Vec<_> = order
+        .lines
+        .iter()
+        .filter_map(|line| Some((line.order_line_id, line.payable?)))
+        .collect();
     let mut fulfillment = Fulfillment::arrive(id, order, tx.now());
     let decided = match arrival {
         Arrival::Expected => decide_all(tx, &mut fulfillment).await?,
@@ -49,6 +55,7 @@ pub async fn arrive(tx: &mut Tx, order: PaidOrder) -> Result<(), Fault> {
     };
     let saved = std::slice::from_mut(&mut fulfillment);
     fulfillments_save(tx, saved).await?;
+    line_money_insert(tx, &id, &paid).await?;
     for (tombstone, verdict) in decided {
         tx.publish(events::cancel_decided(
             &fulfillment,

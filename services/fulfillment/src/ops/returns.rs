@@ -120,6 +120,12 @@ impl Which {
         let owner = return_owner(tx, &self.return_id, self.partner.as_ref()).await?;
         let owner = owner.ok_or_else(|| Refusal::not_found("return"))?;
         let (goods, goods_return) = lock(tx, &owner, &self.return_id).await?;
+        if let Some(matter) = goods_return.aftersale_id {
+            let message = format!(
+                "This return is a part of matter {matter}; decide, receive or withdraw that one."
+            );
+            return Err(Refusal::wrong_state("return", "OF_A_MATTER", message).into());
+        }
         goods_return.require_etag(self.etag.as_deref())?;
         Ok((goods, goods_return))
     }

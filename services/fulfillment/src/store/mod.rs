@@ -4,9 +4,13 @@
 //! and written with `INSERT .. ON CONFLICT DO UPDATE`: a plan made while a table was empty must stay good
 //! when it holds millions of rows.
 
+pub mod aftersale;
+pub mod aftersale_list;
+pub mod aftersale_parts;
 pub mod arrival;
 pub mod block_change;
 pub mod fulfillment;
+pub mod line_money;
 pub mod list;
 pub mod return_list;
 pub mod returns;
@@ -32,6 +36,14 @@ fn id<K: Kind>(text: &str) -> Result<Id<K>, Fault> {
     Id::parse(text).map_err(|error: IdError| {
         Fault::internal(format!("a table holds `{text}` as an id: {error}"))
     })
+}
+
+/// An id as a table has it, where '' is none.
+fn opt_id<K: Kind>(text: &str) -> Result<Option<Id<K>>, Fault> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    id(text).map(Some)
 }
 
 /// A word as a table has it.

@@ -51,7 +51,7 @@ pub async fn returns_count(tx: &mut Tx, order: &OrderId, most: i64) -> Result<i6
     Ok(count)
 }
 
-/// Approved returns whose time is over with the fulfilments they belong to, the longest over first, and at
+/// Approved returns of no matter whose time is over with the fulfilments they belong to, the longest over first, and at
 /// most so many.
 pub async fn returns_overdue(
     tx: &mut Tx,
@@ -61,7 +61,8 @@ pub async fn returns_overdue(
     let rows = sql!(
         tx,
         all(String, String),
-        "SELECT return_id, fulfillment_id FROM goods_return WHERE state = 'APPROVED' AND return_by_time <= $1 \
+        "SELECT return_id, fulfillment_id FROM goods_return WHERE state = 'APPROVED' AND aftersale_id = '' \
+         AND return_by_time <= $1 \
          ORDER BY return_by_time, return_id LIMIT $2",
         now,
         limit

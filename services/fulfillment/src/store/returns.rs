@@ -8,7 +8,7 @@ use kit::clock::Micros;
 use kit::errors::Fault;
 use store::{Tx, bulk, sql};
 
-use super::{expect_rows, id, number, word};
+use super::{expect_rows, id, number, opt_id, word};
 use crate::model::Unit;
 use crate::model::returns::{
     ConditionQuantity, GoodsCondition, GoodsReturn, Instructions, RefundState, ReturnInitiator,
@@ -24,7 +24,7 @@ macro_rules! columns {
         "r.return_id, r.fulfillment_id, r.order_id, r.partner_id, r.kind, r.state, r.initiator, \
          r.return_site_reference, r.carrier_code, r.tracking_number, r.return_by_time, r.decision_message, \
          r.create_time, r.decide_time, r.receive_time, r.finish_time, r.refund_id, r.refund_state, \
-         r.refund_attempt, r.refund_currency, r.refund_minor_units, r.version"
+         r.refund_attempt, r.refund_currency, r.refund_minor_units, r.aftersale_id, r.version"
     };
 }
 
@@ -51,6 +51,7 @@ struct Row {
     refund_attempt: i64,
     refund_currency: String,
     refund_minor_units: i64,
+    aftersale_id: String,
     version: i64,
 }
 
@@ -80,6 +81,7 @@ impl Row {
             receive_time: self.receive_time.map(Micros),
             finish_time: self.finish_time.map(Micros),
             refund,
+            aftersale_id: opt_id(&self.aftersale_id)?,
             version: self.version,
         })
     }
@@ -238,13 +240,18 @@ async fn read_conditions(tx: &mut Tx, ids: &[ReturnId], found: &mut Returns) -> 
 /// Writes a new return with its lines and the shopper's note.
 pub async fn return_insert(tx: &mut Tx, new: &mut GoodsReturn, note: &str) -> Result<(), Fault> {
     new.version = 1;
+    let nowhere = Instructions::default();
+    let instructions = new.instructions.as_ref();
+    let by = instructions.map(|found| found.return_by_time);
+    let instructions = instructions.unwrap_or(&nowhere);
     sql!(
         tx,
         execute,
         "INSERT INTO goods_return (return_id, fulfillment_id, order_id, partner_id, kind, state, initiator, \
          shopper_note, return_site_reference, carrier_code, tracking_number, decision_message, create_time, \
-         refund_id, refund_state, refund_attempt, refund_currency, refund_minor_units, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', '', $9, '', '', 0, '', 0, $10)",
+         refund_id, refund_state, refund_attempt, refund_currency, refund_minor_units, aftersale_id, \
+         return_by_time, decide_time, version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', '', 0, '', 0, $14, $15, $16, $17)",
         &new.id,
         &new.fulfillment_id,
         &new.order_id,
@@ -253,7 +260,14 @@ pub async fn return_insert(tx: &mut Tx, new: &mut GoodsReturn, note: &str) -> Re
         new.state.word(),
         new.initiator.word(),
         note,
+        instructions.return_site_reference.as_str(),
+        instructions.carrier_code.as_str(),
+        instructions.tracking_number.as_str(),
+        new.decision_message.as_str(),
         new.create_time,
+        new.aftersale_id.as_ref().map_or("", |id| id.as_str()),
+        by,
+        new.decide_time,
         new.version
     )?;
     lines_save(tx, new).await

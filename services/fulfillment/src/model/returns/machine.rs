@@ -95,6 +95,7 @@ impl Fulfillment {
             receive_time: None,
             finish_time: None,
             refund: None,
+            aftersale_id: None,
             version: 0,
         })
     }

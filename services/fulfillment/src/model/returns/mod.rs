@@ -5,6 +5,7 @@
 
 mod eligible;
 mod machine;
+mod matter;
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ pub use eligible::{Delivery, Eligibility, Ineligible, Returnable};
 pub use machine::{Approval, Received, ReturnAsk};
 
 use contracts::id::{
-    FulfillmentId, OrderId, OrderLineId, PartnerId, RefundId, ReturnId, VariantId,
+    AftersaleId, FulfillmentId, OrderId, OrderLineId, PartnerId, RefundId, ReturnId, VariantId,
 };
 use contracts::money::Money;
 use kit::clock::Micros;
@@ -157,6 +158,8 @@ pub struct GoodsReturn {
     pub finish_time: Option<Micros>,
     /// The refund for what was received.
     pub refund: Option<ReturnRefund>,
+    /// The matter that it is a part of; none for one that was asked for by itself.
+    pub aftersale_id: Option<AftersaleId>,
     /// Grows by one with every write; 0 before the first.
     pub version: i64,
 }

@@ -79,6 +79,7 @@ struct World {
 impl World {
     fn new(quantities: &[i64]) -> World {
         let lines = (1..).zip(quantities).map(|(at, ordered)| PaidLine {
+            payable: None,
             order_line_id: line(at),
             variant_id: VariantId::from_uuid(at),
             sku: format!("SKU-{at}"),

@@ -68,7 +68,10 @@ pub fn goods_return(goods_return: &GoodsReturn) -> pb::GoodsReturn {
         finish_time: goods_return.finish_time.map(Micros::to_proto),
         refund: goods_return.refund.as_ref().map(refund),
         etag: goods_return.etag(),
-        aftersale_id: String::new(),
+        aftersale_id: goods_return
+            .aftersale_id
+            .map(String::from)
+            .unwrap_or_default(),
     }
 }
 

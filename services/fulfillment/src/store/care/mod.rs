@@ -1,0 +1,7 @@
+//! Customer care's tables.
+
+pub mod case;
+pub mod list;
+pub mod look;
+pub mod talk;
+pub mod topic;
