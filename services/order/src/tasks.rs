@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::ops::complete::{AnyToComplete, CompleteOrders};
+use crate::ops::ledger::{AnyBacklog, CatchUpLedger};
 
 /// Completes orders when their return window has ended.
 pub struct Completion {
@@ -56,5 +57,58 @@ impl Completion {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes the ledger's entries of orders from before the ledger, until there are none left.
+pub struct LedgerBacklog {
+    db: Db,
+    caller: Caller,
+    interval: Duration,
+    orders_max: i64,
+}
+
+impl LedgerBacklog {
+    /// On `db`, with the rhythm and the limits of `config`.
+    pub fn new(db: Db, config: &Config) -> Self {
+        LedgerBacklog {
+            db,
+            caller: Caller::system("ledger-backlog"),
+            interval: config.sweep_interval(),
+            orders_max: i64::try_from(config.sweep_orders_max)
+                .unwrap_or(i64::MAX)
+                .max(1),
+        }
+    }
+
+    /// Goes on until nothing is left or until `drain`; a pause after each page leaves the writer to others.
+    pub async fn run(self, drain: CancellationToken) {
+        while !drain.is_cancelled() {
+            match self.turn().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fault) => {
+                    tracing::warn!(error = %fault.chain(), "making up the ledger failed, the next turn tries again");
+                }
+            }
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+        // A task that ends before the drain looks like one that died.
+        drain.cancelled().await;
+    }
+
+    async fn turn(&self) -> Result<bool, Fault> {
+        if !self.db.read(&self.caller, AnyBacklog).await? {
+            return Ok(false);
+        }
+        let orders_max = self.orders_max;
+        self.db
+            .execute(&self.caller, CatchUpLedger { orders_max })
+            .await?;
+        Ok(true)
     }
 }

@@ -16,8 +16,8 @@ use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 
 use crate::model::progress::LineProgress;
-use crate::model::told::News;
-use crate::model::{CancelReason, CareBlocks, ReturnNews, ReturnStage, ReturnedLine};
+use crate::model::told::{News, SettledLine, SettlementNews};
+use crate::model::{CancelReason, CareBlocks, CostBearer, ReturnNews, ReturnStage, ReturnedLine};
 use crate::ops::told;
 use crate::store::version_of;
 
@@ -83,6 +83,9 @@ fn news(entry: &pb::FulfillmentFeedEntry) -> Result<Option<News>, Refusal> {
             let (order_id, reason) = decision(decided)?;
             Ok(Some(News::CancelReason { order_id, reason }))
         }
+        Some(Content::AftersaleSettlement(found)) => {
+            settlement(found).map(|news| Some(News::Settlement(news)))
+        }
         Some(Content::GoodsReturn(found)) => return_of(found).map(|news| Some(News::Return(news))),
         // Parcels are for those who follow them; what they did to units is in the fulfilment. What comes of a matter is
         // in its settlement, what comes of a case is done by calls of its own.
@@ -90,8 +93,7 @@ fn news(entry: &pb::FulfillmentFeedEntry) -> Result<Option<News>, Refusal> {
             Content::CancelDecided(_)
             | Content::Shipment(_)
             | Content::CaseEvent(_)
-            | Content::Aftersale(_)
-            | Content::AftersaleSettlement(_),
+            | Content::Aftersale(_),
         )
         | None => Ok(None),
     }
@@ -136,6 +138,58 @@ fn return_of(found: &pb::GoodsReturn) -> Result<ReturnNews, Refusal> {
         order_id,
         stage,
         lines,
+        settled_apart: !found.aftersale_id.is_empty(),
+    })
+}
+
+/// What a matter was settled on.
+fn settlement(found: &pb::AftersaleSettlement) -> Result<SettlementNews, Refusal> {
+    let mut v = Violations::new();
+    let (aftersale_id, order_id) = (
+        v.id("aftersale_id", &found.aftersale_id),
+        v.id("order_id", &found.order_id),
+    );
+    let return_id = v.opt_id("return_id", &found.return_id);
+    let cost_bearer = match v.enumeration::<order_pb::CostBearer>("cost_bearer", found.cost_bearer)
+    {
+        order_pb::CostBearer::Unspecified | order_pb::CostBearer::Retailer => CostBearer::Retailer,
+        order_pb::CostBearer::Partner => CostBearer::Partner,
+        order_pb::CostBearer::Creator => CostBearer::Creator,
+        order_pb::CostBearer::Carrier => CostBearer::Carrier,
+    };
+    let mut lines = Vec::with_capacity(found.lines.len());
+    for (index, line) in found.lines.iter().enumerate() {
+        let mut v = v.nested(format_args!("lines[{index}]"));
+        let known = (
+            v.id("order_line_id", &line.order_line_id),
+            v.money("amount", &line.amount),
+        );
+        if let (Some(order_line_id), Some(amount)) = known {
+            lines.push(SettledLine {
+                order_line_id,
+                quantity: line.quantity,
+                amount,
+            });
+        }
+    }
+    let mut restock = Vec::with_capacity(found.restock.len());
+    for (index, line) in found.restock.iter().enumerate() {
+        let mut v = v.nested(format_args!("restock[{index}]"));
+        if let Some(order_line_id) = v.id("order_line_id", &line.order_line_id) {
+            restock.push((order_line_id, line.quantity));
+        }
+    }
+    v.finish()?;
+    let (Some(aftersale_id), Some(order_id)) = (aftersale_id, order_id) else {
+        return Err(Refusal::not_found("order"));
+    };
+    Ok(SettlementNews {
+        aftersale_id,
+        order_id,
+        return_id,
+        cost_bearer,
+        lines,
+        restock,
     })
 }
 

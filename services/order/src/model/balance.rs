@@ -12,10 +12,10 @@
 
 use super::order::{Order, PaymentState};
 use super::payment::{Refund, RefundLine};
-use super::refund::RefundShares;
+use super::refund::{Parts, RefundShares};
 
 /// The refunds of an order, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     /// What the shopper is still to get back.
     pub refund_due: i64,
@@ -25,6 +25,9 @@ pub struct Balance {
     pub refunds_open: i64,
     /// What has gone back of the payment that paid the order.
     pub paid_back: RefundShares,
+    /// What of the lines' money has gone back, is to, or was taken by a bank, line by line: what the ledger says. It is
+    /// read by those who decide on such money; empty where nobody does, and for lines of which nothing has.
+    pub given: Vec<Parts>,
 }
 
 impl Order {
@@ -55,7 +58,7 @@ impl Order {
     /// The partner has executed a refund. False when it is not one of this order's open ones.
     #[must_use]
     pub fn pay_back(&mut self, refund: &Refund) -> bool {
-        let mut balance = self.balance;
+        let mut balance = self.balance.clone();
         if balance.refunds_open < 1 {
             return false;
         }
@@ -80,7 +83,7 @@ impl Order {
             };
             balance.paid_back = paid_back;
         }
-        if !self.lines_paid_back(&refund.lines) {
+        if !self.lines_paid_back(&refund.lines, refund.aftersale_id.is_some()) {
             return false;
         }
         self.balance = balance;
@@ -89,7 +92,8 @@ impl Order {
         true
     }
 
-    fn lines_paid_back(&mut self, lines: &[RefundLine]) -> bool {
+    /// Units of a settled matter are those that fulfilment named, so they count at most as far as they came.
+    pub(super) fn lines_paid_back(&mut self, lines: &[RefundLine], settled: bool) -> bool {
         let mut after = self.quantities.clone();
         for line in lines {
             let own = |placed: &super::Line| placed.order_line_id == line.order_line_id;
@@ -97,12 +101,59 @@ impl Order {
                 return false;
             };
             after[index].refunded += line.quantity;
+            if settled {
+                after[index].refunded = after[index].refunded.min(after[index].gone_back());
+            }
             if after[index].refunded > after[index].gone_back() {
                 return false;
             }
         }
         self.quantities = after;
         true
+    }
+
+    /// A refund that failed is given up. False when it is not one of this order's open ones.
+    #[must_use]
+    pub fn forgo(&mut self, refund: &Refund) -> bool {
+        let own = refund.shopper_amount.currency == self.placement.amount.currency;
+        let amount = if own {
+            refund.shopper_amount.minor_units
+        } else {
+            0
+        };
+        if self.balance.refunds_open < 1 || amount > self.balance.refund_due {
+            return false;
+        }
+        self.balance.refunds_open -= 1;
+        self.balance.refund_due -= amount;
+        self.payment_state = self.payment_state_now();
+        self.version += 1;
+        true
+    }
+
+    /// What is left of the lines' money, line by line; nothing while it is not paid.
+    pub fn left(&self) -> Vec<Parts> {
+        let lines = self.placement.lines.iter().enumerate();
+        lines.map(|(at, _)| self.left_of(at)).collect()
+    }
+
+    pub(super) fn left_of(&self, at: usize) -> Parts {
+        let Some(line) = self.placement.lines.get(at) else {
+            return Parts::default();
+        };
+        let whole = Parts::of(&line.amount);
+        match self.balance.given.get(at) {
+            Some(given) => whole.minus(*given),
+            None => whole,
+        }
+    }
+
+    /// Counts what is given of a line.
+    pub fn give(&mut self, at: usize, parts: Parts) {
+        if self.balance.given.len() <= at {
+            self.balance.given.resize(at + 1, Parts::default());
+        }
+        self.balance.given[at] = self.balance.given[at].plus(parts);
     }
 
     /// Everything that was paid for it: the shopper's money and the partner's.

@@ -1,9 +1,11 @@
 //! Money that was stated, and money that is to go back.
 
-use contracts::id::{OrderId, OrderLineId, PartnerId, PaymentId, RefundId, ReturnId};
+use contracts::id::{AftersaleId, OrderId, OrderLineId, PartnerId, PaymentId, RefundId, ReturnId};
 use contracts::money::Money;
 use kit::clock::Micros;
 
+use super::ledger::CostBearer;
+use super::refund::Parts;
 use super::refund_report::RefundFailure;
 use super::words::words;
 
@@ -40,6 +42,16 @@ words! {
         Undelivered = "UNDELIVERED",
         /// Goods were returned.
         Returned = "RETURNED",
+        /// Given out of kindness.
+        Goodwill = "GOODWILL",
+        /// What an aftersale was settled on without goods coming back.
+        Aftersale = "AFTERSALE",
+        /// It never arrived, whatever tracking says.
+        NeverArrived = "NEVER_ARRIVED",
+        /// The goods are not what was described, and stay with the shopper.
+        NotAsDescribed = "NOT_AS_DESCRIBED",
+        /// The price was too high.
+        PriceAdjustment = "PRICE_ADJUSTMENT",
     }
 }
 
@@ -47,9 +59,24 @@ impl RefundReason {
     /// Whether it is for units of lines, out of the payment that paid the order; else it is a whole payment that did
     /// not pay it.
     pub fn is_of_lines(self) -> bool {
+        !matches!(
+            self,
+            RefundReason::HoldExpired
+                | RefundReason::OrderCancelled
+                | RefundReason::DuplicatePayment
+                | RefundReason::AmountMismatch
+                | RefundReason::SaleStopped
+        )
+    }
+
+    /// Whether people decide on it, not what happened to units or payments.
+    pub fn is_decided(self) -> bool {
         matches!(
             self,
-            RefundReason::LinesCancelled | RefundReason::Undelivered | RefundReason::Returned
+            RefundReason::Goodwill
+                | RefundReason::NeverArrived
+                | RefundReason::NotAsDescribed
+                | RefundReason::PriceAdjustment
         )
     }
 }
@@ -63,6 +90,8 @@ words! {
         Executed = "EXECUTED",
         /// The partner could not.
         Failed = "FAILED",
+        /// It failed and was given up.
+        Withdrawn = "WITHDRAWN",
     }
 }
 
@@ -126,6 +155,9 @@ impl Payment {
             state: RefundState::Authorised,
             lines: Vec::new(),
             return_id: None,
+            aftersale_id: None,
+            cost_bearer: CostBearer::Retailer,
+            partner_first: false,
             create_time: self.record_time,
             attempt: 1,
             failure: None,
@@ -142,8 +174,11 @@ impl Payment {
 pub struct RefundLine {
     /// The line.
     pub order_line_id: OrderLineId,
-    /// How many of it.
+    /// How many of it; 0 when it is for money only.
     pub quantity: i64,
+    /// What goes back of the line; not known of refunds from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
 }
 
 /// An instruction to the partner to pay money back.
@@ -171,6 +206,12 @@ pub struct Refund {
     pub lines: Vec<RefundLine>,
     /// The return it is for.
     pub return_id: Option<ReturnId>,
+    /// The aftersale that was settled with it.
+    pub aftersale_id: Option<AftersaleId>,
+    /// Who bears its cost.
+    pub cost_bearer: CostBearer,
+    /// Whether the partner paid it back first and told afterwards.
+    pub partner_first: bool,
     /// When it was authorised.
     pub create_time: Micros,
     /// How often it was issued.

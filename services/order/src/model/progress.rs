@@ -12,7 +12,7 @@ use kit::errors::Refusal;
 
 use super::order::{FulfillmentState, LineQuantities, Order, OrderState};
 use super::payment::RefundLine;
-use super::refund::{PaidLine, RefundShares};
+use super::refund::{PaidLine, Parts, RefundShares};
 
 /// How far one line has come, as fulfilment counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Step {
     pub units: Vec<(usize, i64)>,
     /// What goes back for them.
     pub refund: RefundShares,
+    /// The same, for each of `units`; empty when nothing is decided on yet.
+    pub parts: Vec<Parts>,
     /// The order right after it.
     pub order: Order,
 }
@@ -67,14 +69,15 @@ pub struct Step {
 impl Step {
     /// The lines of the refund.
     pub fn refund_lines(&self) -> Vec<RefundLine> {
-        let line = |(index, quantity): &(usize, i64)| {
+        let line = |(at, (index, quantity)): (usize, &(usize, i64))| {
             let line = self.order.placement.lines.get(*index)?;
             Some(RefundLine {
                 order_line_id: line.order_line_id,
                 quantity: *quantity,
+                parts: self.parts.get(at).copied(),
             })
         };
-        self.units.iter().filter_map(line).collect()
+        self.units.iter().enumerate().filter_map(line).collect()
     }
 }
 
@@ -137,7 +140,7 @@ impl Order {
         for kind in KINDS {
             let units = after.new_units(kind, progress)?;
             if !units.is_empty() {
-                steps.push(after.step(kind, units)?);
+                steps.push(after.step(kind, units, kind.is_refunded())?);
             }
         }
         if !steps.is_empty() && !matches!(self.state, OrderState::Confirmed | OrderState::Completed)
@@ -176,29 +179,33 @@ impl Order {
         Ok(units.into_iter().filter(|(_, more)| *more > 0).collect())
     }
 
-    /// Counts units and what is to be paid back for them.
+    /// Counts units, and if they are `paid` back for now, what is to be paid back for them: their share, but at most
+    /// what is left of the line.
     pub(super) fn step(
         &mut self,
         kind: StepKind,
         units: Vec<(usize, i64)>,
+        paid: bool,
     ) -> Result<Step, Refusal> {
         let mut refund = RefundShares::default();
+        let mut parts = Vec::new();
         for &(index, more) in &units {
             let before = self.quantities[index].gone_back();
             let counter = kind.counter(&mut self.quantities[index]);
             *counter = counter.checked_add(more).ok_or_else(too_large)?;
             check(&self.quantities[index])?;
-            if kind.is_refunded() {
+            if paid {
                 let amount = &self.placement.lines[index].amount;
-                let ordered = self.quantities[index].ordered;
-                let paid = PaidLine {
-                    ordered,
+                let share = PaidLine {
+                    ordered: self.quantities[index].ordered,
                     shopper: amount.payable,
                     partner: amount.partner_discount,
-                };
-                refund = refund
-                    .checked_add(paid.refund(before, more))
-                    .ok_or_else(too_large)?;
+                }
+                .refund(before, more);
+                let given = self.left_of(index).take_up_to(share.shopper, share.partner);
+                self.give(index, given);
+                refund = refund.checked_add(given.shares()).ok_or_else(too_large)?;
+                parts.push(given);
             }
         }
         self.fulfillment_state = self.fulfillment_state_now();
@@ -211,7 +218,7 @@ impl Order {
         }
         if refund.is_zero() {
             // Nothing is to be paid back for them, so that is done.
-            for &(index, more) in units.iter().filter(|_| kind.is_refunded()) {
+            for &(index, more) in units.iter().filter(|_| paid) {
                 self.quantities[index].refunded += more;
             }
             self.version += 1;
@@ -222,6 +229,7 @@ impl Order {
             kind,
             units,
             refund,
+            parts,
             order: self.clone(),
         })
     }

@@ -5,20 +5,23 @@
 //!    │    ▲
 //!  failed │ reissued, one more attempt
 //!    ▼    │
-//!    FAILED
+//!    FAILED ──given up──▶ WITHDRAWN
 //! ```
+//!
+//! What a partner paid back first is EXECUTED from the beginning. Only what FAILED can be given up: of what is
+//! AUTHORISED nobody here knows whether the partner has paid it already.
 //!
 //! Each attempt is reported once, under a reference of the partner that is used once per refund. So a report that
 //! comes again, however late and after whatever happened since, is known by its reference and does nothing.
 
 use contracts::ErrorReason;
-use contracts::id::{OrderId, RefundId};
+use contracts::id::{OrderId, OrderLineId, RefundId};
 use contracts::money::Currency;
 use kit::clock::Micros;
 use kit::errors::Refusal;
 
 use super::payment::{Refund, RefundState, Signed};
-use super::refund::RefundShares;
+use super::refund::{Parts, RefundShares};
 use super::words::words;
 
 words! {
@@ -150,6 +153,9 @@ impl Refund {
             RefundState::Executed => {
                 "The refund was reported as executed, which is final; this statement says something else."
             }
+            RefundState::Withdrawn => {
+                "The refund failed and the retailer has given it up; nothing is to be paid back by it."
+            }
             RefundState::Authorised => {
                 "This refund_reference was used for an earlier attempt with another statement; use a new one."
             }
@@ -174,5 +180,28 @@ impl Refund {
         self.finish_time = None;
         self.version += 1;
         Ok(())
+    }
+
+    /// Gives it up: its money is free for another way.
+    pub fn withdraw(&mut self, now: Micros) -> Result<(), Refusal> {
+        if self.state != RefundState::Failed {
+            return Err(Refusal::wrong_state(
+                "refund",
+                self.state,
+                "Only a refund that failed can be given up.",
+            ));
+        }
+        self.state = RefundState::Withdrawn;
+        self.failure = None;
+        self.finish_time = Some(now);
+        self.version += 1;
+        Ok(())
+    }
+
+    /// What goes back of its lines, where it is known.
+    pub fn parts(&self) -> impl Iterator<Item = (&OrderLineId, Parts)> {
+        self.lines
+            .iter()
+            .filter_map(|line| Some((&line.order_line_id, line.parts?)))
     }
 }

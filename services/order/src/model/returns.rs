@@ -47,6 +47,8 @@ pub struct ReturnNews {
     pub stage: ReturnStage,
     /// What was received; nothing before that.
     pub lines: Vec<ReturnedLine>,
+    /// Whether it is part of an aftersale, whose settlement says what is paid back for it.
+    pub settled_apart: bool,
 }
 
 /// What a return did to an order.
@@ -90,13 +92,13 @@ impl Order {
                 after.version += 1;
                 ReturnStep::Changed(after.clone())
             }
-            ReturnStage::Received => after.receive(&news.lines)?,
+            ReturnStage::Received => after.receive(&news.lines, !news.settled_apart)?,
         };
         *self = after;
         Ok(Some(taken))
     }
 
-    fn receive(&mut self, lines: &[ReturnedLine]) -> Result<ReturnStep, Refusal> {
+    fn receive(&mut self, lines: &[ReturnedLine], paid: bool) -> Result<ReturnStep, Refusal> {
         let (mut units, mut restock) = (BTreeMap::new(), BTreeMap::new());
         for line in lines {
             let own = |placed: &super::Line| placed.order_line_id == line.order_line_id;
@@ -113,7 +115,7 @@ impl Order {
             add(&mut restock, index, line.restock)?;
         }
         // The aftersale state looks at what is counted, so it comes after the counters: the step's order has both.
-        let mut step = self.step(StepKind::Returned, units.into_iter().collect())?;
+        let mut step = self.step(StepKind::Returned, units.into_iter().collect(), paid)?;
         self.aftersale_state = self.aftersale_state_now();
         step.order = self.clone();
         Ok(ReturnStep::Received {

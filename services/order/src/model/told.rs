@@ -3,14 +3,17 @@
 //! Everything that the news may touch has been locked and loaded before; what came of it is written afterwards,
 //! set by set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use contracts::id::{AllotmentId, MovementId, OrderId, RefundId, ReturnId};
+use contracts::id::{
+    AftersaleId, AllotmentId, MovementId, OrderId, OrderLineId, RefundId, ReturnId,
+};
 use contracts::money::Money;
 use kit::errors::Refusal;
 
 use super::book::{Book, Tracked};
+use super::ledger::{CostBearer, NextId};
 use super::order::{CancelReason, CareBlocks, Order, Placement};
 use super::payment::{RefundLine, RefundReason};
 use super::progress::{Arrival, LineProgress, Step, StepKind};
@@ -41,6 +44,36 @@ pub enum News {
     },
     /// A return of goods.
     Return(ReturnNews),
+    /// What a matter after the sale was settled on.
+    Settlement(SettlementNews),
+}
+
+/// What a matter after the sale was settled on. It is told once, and taken once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettlementNews {
+    /// The matter.
+    pub aftersale_id: AftersaleId,
+    /// Of which order.
+    pub order_id: OrderId,
+    /// The goods that came back for it, if they did.
+    pub return_id: Option<ReturnId>,
+    /// Who bears the cost.
+    pub cost_bearer: CostBearer,
+    /// What goes back, line by line; no lines for no refund at all.
+    pub lines: Vec<SettledLine>,
+    /// Units that are to be sold again and are in no return.
+    pub restock: Vec<(OrderLineId, i64)>,
+}
+
+/// What goes back for units of one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledLine {
+    /// The line.
+    pub order_line_id: OrderLineId,
+    /// For how many units.
+    pub quantity: i64,
+    /// To the shopper; at most what is left of the line goes back.
+    pub amount: Money,
 }
 
 impl News {
@@ -49,6 +82,19 @@ impl News {
         match self {
             News::Progress { order_id, .. } | News::CancelReason { order_id, .. } => order_id,
             News::Return(news) => &news.order_id,
+            News::Settlement(news) => &news.order_id,
+        }
+    }
+
+    /// Whether money may go back because of it: then what has gone back is to be known.
+    pub fn pays_back(&self) -> bool {
+        match self {
+            News::Progress { lines, .. } => lines
+                .iter()
+                .any(|line| line.cancelled > 0 || line.undelivered > 0),
+            News::CancelReason { .. } => false,
+            News::Return(news) => news.stage == ReturnStage::Received && !news.settled_apart,
+            News::Settlement(news) => !news.lines.is_empty(),
         }
     }
 
@@ -57,7 +103,7 @@ impl News {
         match self {
             News::Progress { lines, .. } => lines.iter().all(LineProgress::is_nothing),
             News::CancelReason { .. } => true,
-            News::Return(_) => false,
+            News::Return(_) | News::Settlement(_) => false,
         }
     }
 
@@ -76,6 +122,9 @@ impl News {
                     .lines
                     .iter()
                     .any(|told| told.order_line_id == line.order_line_id && told.restock > 0),
+                News::Settlement(news) => news.restock.iter().any(|(order_line_id, units)| {
+                    *order_line_id == line.order_line_id && *units > 0
+                }),
             };
             moves.then_some(line.allotment_id)
         })
@@ -100,6 +149,10 @@ pub struct NewRefund {
     pub lines: Vec<RefundLine>,
     /// The return it is for.
     pub return_id: Option<ReturnId>,
+    /// The matter that was settled with it.
+    pub aftersale_id: Option<AftersaleId>,
+    /// Who bears its cost.
+    pub cost_bearer: CostBearer,
 }
 
 impl NewRefund {
@@ -118,14 +171,13 @@ pub enum Event {
     ReturnChanged(Order),
     /// A block was set or lifted.
     BlocksChanged(Order),
+    /// A matter was settled, with money to go back.
+    Settled(Order),
     /// A refund was authorised, by its place among the new ones.
     Refund(usize),
     /// Units came back to be sold again.
     Restocked(Movement, Stock),
 }
-
-/// Where identifiers come from.
-pub type NextId<'a> = &'a mut (dyn FnMut() -> u128 + Send);
 
 /// What the news works on, and what came of it.
 #[derive(Debug)]
@@ -138,6 +190,10 @@ pub struct Tale {
     pub returns: BTreeMap<ReturnId, ReturnStage>,
     /// Returns to be written.
     pub new_returns: BTreeMap<ReturnId, (OrderId, ReturnStage)>,
+    /// Matters whose settlement was taken before.
+    pub settled: BTreeSet<AftersaleId>,
+    /// Settlements to be written.
+    pub new_settlements: Vec<(AftersaleId, OrderId)>,
     /// Refunds to be written.
     pub new_refunds: Vec<NewRefund>,
     /// What they owe by order, to be counted on the payments.
@@ -158,6 +214,8 @@ impl Tale {
             orders: BTreeMap::new(),
             returns: BTreeMap::new(),
             new_returns: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            new_settlements: Vec::new(),
             new_refunds: Vec::new(),
             owed: BTreeMap::new(),
             events: Vec::new(),
@@ -189,6 +247,7 @@ impl Tale {
                 Ok(())
             }
             News::Return(news) => self.take_return(index, news, ids),
+            News::Settlement(news) => self.take_settlement(index, news, ids),
         }
     }
 
@@ -275,21 +334,90 @@ impl Tale {
         if refund.is_zero() && return_id.is_none() {
             return;
         }
+        self.owe(
+            index,
+            NewRefund {
+                refund_id: RefundId::from_uuid(ids()),
+                order_id,
+                reason,
+                shopper_amount: Money::new(currency, refund.shopper),
+                partner_amount: Money::new(currency, refund.partner),
+                lines,
+                return_id,
+                aftersale_id: None,
+                cost_bearer: CostBearer::Retailer,
+            },
+        );
+    }
+
+    fn owe(&mut self, index: usize, refund: NewRefund) {
         // Parts of one payment, so their sum fits as well as it does.
-        let owed = self.owed.entry(order_id).or_default();
-        owed.shopper += refund.shopper;
-        owed.partner += refund.partner;
+        let owed = self.owed.entry(refund.order_id).or_default();
+        owed.shopper += refund.shopper_amount.minor_units;
+        owed.partner += refund.partner_amount.minor_units;
         self.events
             .push((index, Event::Refund(self.new_refunds.len())));
-        self.new_refunds.push(NewRefund {
-            refund_id: RefundId::from_uuid(ids()),
-            order_id,
-            reason,
-            shopper_amount: Money::new(currency, refund.shopper),
-            partner_amount: Money::new(currency, refund.partner),
-            lines,
-            return_id,
-        });
+        self.new_refunds.push(refund);
+    }
+
+    /// Whoever waits for a matter's refund sees one, also of zero.
+    fn take_settlement(
+        &mut self,
+        index: usize,
+        news: &SettlementNews,
+        ids: NextId<'_>,
+    ) -> Result<(), Refusal> {
+        if self.settled.contains(&news.aftersale_id) {
+            return Ok(());
+        }
+        let order = self.order(&news.order_id)?;
+        let mut units: BTreeMap<AllotmentId, i64> = BTreeMap::new();
+        for (order_line_id, quantity) in &news.restock {
+            let placed = order.line_at(order_line_id)?;
+            *units
+                .entry(order.placement.lines[placed].allotment_id)
+                .or_default() += quantity;
+        }
+        if !news.lines.is_empty() {
+            let lines = order.settle(&news.lines, news.return_id.is_some())?;
+            let (order, currency) = (order.clone(), order.placement.amount.currency);
+            let shares = lines.iter().filter_map(|line| line.parts);
+            let (shopper, partner) = shares.fold((0, 0), |(shopper, partner), parts| {
+                (shopper + parts.shopper(), partner + parts.partner)
+            });
+            let reason = match news.return_id {
+                Some(_) => RefundReason::Returned,
+                None => RefundReason::Aftersale,
+            };
+            self.events.push((index, Event::Settled(order)));
+            self.owe(
+                index,
+                NewRefund {
+                    refund_id: RefundId::from_uuid(ids()),
+                    order_id: news.order_id,
+                    reason,
+                    shopper_amount: Money::new(currency, shopper),
+                    partner_amount: Money::new(currency, partner),
+                    lines,
+                    return_id: news.return_id,
+                    aftersale_id: Some(news.aftersale_id),
+                    cost_bearer: news.cost_bearer,
+                },
+            );
+        }
+        for (allotment_id, quantity) in units.into_iter().filter(|(_, quantity)| *quantity > 0) {
+            self.restock(
+                index,
+                news.aftersale_id.as_str(),
+                allotment_id,
+                quantity,
+                ids,
+            )?;
+        }
+        self.settled.insert(news.aftersale_id);
+        self.new_settlements
+            .push((news.aftersale_id, news.order_id));
+        Ok(())
     }
 
     fn take_return(
@@ -319,7 +447,8 @@ impl Tale {
                     }
                 }
                 for (allotment_id, quantity) in units {
-                    self.restock(index, news.return_id, allotment_id, quantity, ids)?;
+                    let of = news.return_id;
+                    self.restock(index, of.as_str(), allotment_id, quantity, ids)?;
                 }
             }
         }
@@ -329,7 +458,7 @@ impl Tale {
     fn restock(
         &mut self,
         index: usize,
-        return_id: ReturnId,
+        of: &str,
         allotment_id: AllotmentId,
         quantity: i64,
         ids: NextId<'_>,
@@ -339,7 +468,7 @@ impl Tale {
             allotment_id,
             kind: MovementKind::Restock,
             quantity,
-            reason: format!("goods of {return_id} came back"),
+            reason: format!("goods of {of} came back"),
             actor: self.actor.clone(),
             create_time: self.book.now,
         };

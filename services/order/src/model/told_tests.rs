@@ -96,6 +96,7 @@ impl Life {
             available: SUPPLIED - sold,
             held: 0,
             sold,
+            per_person_limit: 0,
             version: 1,
             create_time: Micros(0),
         };
@@ -174,6 +175,7 @@ impl Life {
             order_id,
             stage,
             lines,
+            settled_apart: false,
         }));
     }
 
@@ -319,7 +321,7 @@ impl Life {
             }
             (RefundState::Authorised, Ok(())) => {}
             // Executed is final, and what failed has to be issued again.
-            (RefundState::Executed | RefundState::Failed, Err(_)) => {
+            (RefundState::Executed | RefundState::Failed | RefundState::Withdrawn, Err(_)) => {
                 assert_eq!(self.refunds[at], before)
             }
             other => panic!("{other:?}"),
@@ -328,7 +330,7 @@ impl Life {
 
     /// Everything that has to hold after every step, computed anew from the refunds.
     fn check(&self) -> Result<(), TestCaseError> {
-        let (order, balance) = (self.order(), self.order().balance);
+        let (order, balance) = (self.order(), self.order().balance.clone());
         let sum = |of: &dyn Fn(&Refund) -> bool| {
             let found = self.refunds.iter().filter(|refund| of(refund));
             found.fold(RefundShares::default(), |sum, refund| {
@@ -477,6 +479,9 @@ fn refund(
         state: RefundState::Authorised,
         lines,
         return_id,
+        aftersale_id: None,
+        cost_bearer: CostBearer::Retailer,
+        partner_first: false,
         create_time: Micros(1),
         attempt: 1,
         failure: None,

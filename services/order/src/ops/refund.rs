@@ -10,6 +10,7 @@ use kit::errors::{Fault, Refusal};
 use crate::events::{self, OrderChange};
 use crate::model::payment::Signed;
 use crate::model::{Order, Refund, RefundReport, RefundStatement};
+use crate::ops::ledger;
 use crate::statement;
 use crate::store::order::{orders_lock, placements_by_id};
 use crate::store::order_progress::{lines_advance, orders_advance, payment_pay_back};
@@ -97,7 +98,7 @@ async fn pay_back(tx: &mut Tx, order: &mut Order, refund: &Refund) -> Result<(),
     if !refund.lines.is_empty() {
         lines_advance(tx, &[order]).await?;
     }
-    Ok(())
+    ledger::book_executed(tx, refund, order).await
 }
 
 /// Issues a refund again that failed; gives it as it is then.

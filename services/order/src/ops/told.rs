@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::Tx;
-use contracts::id::{AllotmentId, OrderId, PaymentId, ReturnId};
+use contracts::id::{AftersaleId, AllotmentId, OrderId, PaymentId, ReturnId};
 use kit::clock::Micros;
 use kit::errors::Fault;
 
 use super::batch::counters_write;
+use super::ledger;
 use crate::events::{self, OrderChange};
 use crate::model::book::{Book, Tracked};
 use crate::model::progress::StepKind;
@@ -62,6 +63,19 @@ async fn load(tx: &mut Tx, news: &[News], return_window: Duration) -> Result<Tal
     for order in order::orders_lock(tx, placements).await? {
         tale.orders.insert(*order.order_id(), Tracked::new(order));
     }
+    given(tx, &mut tale, news).await?;
+    let matters: BTreeSet<AftersaleId> = news
+        .iter()
+        .filter_map(|news| match news {
+            News::Settlement(news) => Some(news.aftersale_id),
+            _ => None,
+        })
+        .collect();
+    let matters: Vec<AftersaleId> = matters.into_iter().collect();
+    tale.settled = refund::settlements_known(tx, &matters)
+        .await?
+        .into_iter()
+        .collect();
     let returns: BTreeSet<ReturnId> = news
         .iter()
         .filter_map(|news| match news {
@@ -75,6 +89,26 @@ async fn load(tx: &mut Tx, news: &[News], return_window: Duration) -> Result<Tal
         .into_iter()
         .collect();
     Ok(tale)
+}
+
+/// Loads what has gone back of the orders of which more may.
+async fn given(tx: &mut Tx, tale: &mut Tale, news: &[News]) -> Result<(), Fault> {
+    let wanted: BTreeSet<&OrderId> = news
+        .iter()
+        .filter(|news| news.pays_back())
+        .map(|news| news.order_id())
+        .collect();
+    let orders: Vec<Order> = wanted
+        .into_iter()
+        .filter_map(|order_id| Some(tale.orders.get(order_id)?.now.clone()))
+        .collect();
+    for (order_id, given) in ledger::given_of(tx, &orders).await? {
+        if let Some(order) = tale.orders.get_mut(&order_id) {
+            order.now.balance.given.clone_from(&given);
+            order.loaded.balance.given = given;
+        }
+    }
+    Ok(())
 }
 
 fn placed<'a>(placements: &'a [Arc<Placement>], order_id: &OrderId) -> Option<&'a Placement> {
@@ -124,6 +158,12 @@ async fn write(tx: &mut Tx, tale: &Tale) -> Result<Vec<Refund>, Fault> {
         refunds.push(authorised(new, &order.now, payment, tale.book.now));
     }
     refund::refunds_insert(tx, &refunds).await?;
+    refund::settlements_insert(tx, &tale.new_settlements).await?;
+    let booked: Vec<(&Refund, &Order)> = refunds
+        .iter()
+        .filter_map(|refund| Some((refund, &tale.orders.get(&refund.order_id)?.now)))
+        .collect();
+    ledger::book_refunds(tx, &booked).await?;
     Ok(refunds)
 }
 
@@ -149,6 +189,9 @@ fn authorised(
         },
         lines: new.lines.clone(),
         return_id: new.return_id,
+        aftersale_id: new.aftersale_id,
+        cost_bearer: new.cost_bearer,
+        partner_first: false,
         create_time: now,
         attempt: 1,
         failure: None,
@@ -180,6 +223,10 @@ fn announce(
             Event::BlocksChanged(order) => {
                 let change = OrderChange::BlocksChanged;
                 changed(tx, change, "order.blocks_changed", order);
+            }
+            Event::Settled(order) => {
+                let change = OrderChange::RefundDecided;
+                changed(tx, change, "order.settled", order);
             }
             Event::Refund(at) => {
                 if let Some(refund) = refunds.get(*at) {

@@ -1,6 +1,6 @@
 //! Payments that were stated.
 
-use ::store::{Tx, bulk};
+use ::store::{Tx, bulk, sql};
 use contracts::id::OrderId;
 use contracts::money::Money;
 use kit::clock::Micros;
@@ -121,4 +121,15 @@ pub async fn payments_insert(tx: &mut Tx, payments: &[&Payment]) -> Result<(), F
         ]
     )?;
     all_written("payments", written, payments.len())
+}
+
+/// All payments of an order, in the order in which they were recorded.
+pub async fn payments_of_order(tx: &mut Tx, order_id: &OrderId) -> Result<Vec<Payment>, Fault> {
+    let rows = sql!(
+        tx,
+        all PaymentRow,
+        concat!("SELECT ", payment_columns!(), "FROM payment AS p WHERE p.order_id = $1 ORDER BY p.payment_id"),
+        order_id
+    )?;
+    rows.into_iter().map(PaymentRow::read).collect()
 }

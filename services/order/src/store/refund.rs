@@ -1,14 +1,14 @@
 //! Refunds, and what partners reported of them. An order's refunds are changed by those who hold its row.
 
 use ::store::{Tx, bulk, sql};
-use contracts::id::RefundId;
+use contracts::id::{AftersaleId, OrderId, RefundId};
 use contracts::money::Money;
 use kit::clock::Micros;
 use kit::errors::Fault;
 
 use super::{column, currency, id, opt_id, word};
 use crate::model::payment::Signed;
-use crate::model::{Refund, RefundFailure, RefundReason, RefundReport, RefundState};
+use crate::model::{CostBearer, Refund, RefundFailure, RefundReason, RefundReport, RefundState};
 
 #[derive(sqlx::FromRow)]
 struct RefundRow {
@@ -31,6 +31,9 @@ struct RefundRow {
     report_time: Option<i64>,
     finish_time: Option<i64>,
     version: i64,
+    aftersale_id: String,
+    cost_bearer: String,
+    partner_first: bool,
 }
 
 impl RefundRow {
@@ -48,6 +51,9 @@ impl RefundRow {
             state: word(RefundState::parse(&self.state), "refund.state")?,
             lines: serde_json::from_str(&self.lines).map_err(Fault::internal)?,
             return_id: opt_id(&self.return_id)?,
+            aftersale_id: opt_id(&self.aftersale_id)?,
+            cost_bearer: word(CostBearer::parse(&self.cost_bearer), "refund.cost_bearer")?,
+            partner_first: self.partner_first,
             create_time: Micros(self.create_time),
             attempt: self.attempt,
             failure: failure(&self.failure)?,
@@ -63,7 +69,7 @@ macro_rules! refund_columns {
     () => {
         "SELECT refund_id, order_id, partner_id, payment_id, payment_reference, reason, currency_code, shopper_amount, \
          partner_amount, state, lines, return_id, create_time, attempt, failure, refund_reference, report_time, \
-         finish_time, version FROM refund "
+         finish_time, version, aftersale_id, cost_bearer, partner_first FROM refund "
     };
 }
 
@@ -143,15 +149,17 @@ pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault
         tx,
         execute,
         postgres: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
-                   currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id, report_time) \
+                   currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id, \
+                   report_time, refund_reference, aftersale_id, cost_bearer, partner_first) \
                    SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
                    $7::TEXT[], $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], $12::BIGINT[], $13::BIGINT[], \
-                   $14::BIGINT[], $15::TEXT[], $16::BIGINT[])",
+                   $14::BIGINT[], $15::TEXT[], $16::BIGINT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::BOOLEAN[])",
         sqlite: "INSERT INTO refund (refund_id, order_id, partner_id, payment_id, payment_reference, reason, \
-                 currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id, report_time) \
+                 currency_code, shopper_amount, partner_amount, state, lines, create_time, finish_time, version, return_id, \
+                   report_time, refund_reference, aftersale_id, cost_bearer, partner_first) \
                  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15 \
-                 FROM json_each($1)",
+                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
+                 value->>16, value->>17, value->>18, value->>19 FROM json_each($1)",
         columns: [
             column(refunds, |r| r.refund_id), column(refunds, |r| r.order_id), column(refunds, |r| r.partner_id),
             column(refunds, |r| r.payment_id), column(refunds, |r| r.payment_reference.as_str()),
@@ -160,7 +168,9 @@ pub async fn refunds_insert(tx: &mut Tx, refunds: &[Refund]) -> Result<(), Fault
             column(refunds, |r| r.state.as_str()), lines, column(refunds, |r| r.create_time),
             column(refunds, |r| r.finish_time), column(refunds, |r| r.version),
             column(refunds, |r| r.return_id.as_ref().map_or("", |return_id| return_id.as_str())),
-            column(refunds, |r| r.report_time)
+            column(refunds, |r| r.report_time), column(refunds, |r| r.refund_reference.as_str()),
+            column(refunds, |r| r.aftersale_id.as_ref().map_or("", |aftersale_id| aftersale_id.as_str())),
+            column(refunds, |r| r.cost_bearer.as_str()), column(refunds, |r| r.partner_first)
         ]
     )?;
     Ok(())
@@ -183,7 +193,7 @@ pub async fn refund_update(tx: &mut Tx, refund: &Refund, loaded_version: i64) ->
         tx,
         execute,
         "UPDATE refund SET state = $1, attempt = $2, failure = $3, refund_reference = $4, report_time = $5, \
-         finish_time = $6, version = $7 WHERE refund_id = $8 AND version = $9 AND state <> 'EXECUTED'",
+         finish_time = $6, version = $7 WHERE refund_id = $8 AND version = $9 AND state NOT IN ('EXECUTED', 'WITHDRAWN')",
         refund.state.as_str(),
         refund.attempt,
         refund.failure.map_or("", RefundFailure::as_str),
@@ -265,4 +275,48 @@ fn failure(word: &str) -> Result<Option<RefundFailure>, Fault> {
         "" => Ok(None),
         word => super::word(RefundFailure::parse(word), "refund.failure").map(Some),
     }
+}
+
+/// Those of these matters whose settlement was taken before.
+pub async fn settlements_known(
+    tx: &mut Tx,
+    matters: &[AftersaleId],
+) -> Result<Vec<AftersaleId>, Fault> {
+    if matters.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = bulk!(
+        tx,
+        all(String,),
+        postgres: "SELECT s.aftersale_id FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+                   (SELECT aftersale_id FROM order_settlement WHERE aftersale_id = k.id LIMIT 1) AS s",
+        sqlite: "SELECT s.aftersale_id FROM json_each($1) AS k \
+                 CROSS JOIN order_settlement AS s ON s.aftersale_id = k.value->>0",
+        columns: [matters]
+    )?;
+    rows.iter()
+        .map(|(aftersale_id,)| id(aftersale_id))
+        .collect()
+}
+
+/// Notes settlements that were taken.
+pub async fn settlements_insert(
+    tx: &mut Tx,
+    settled: &[(AftersaleId, OrderId)],
+) -> Result<(), Fault> {
+    if settled.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    let written = bulk!(
+        tx,
+        execute,
+        postgres: "INSERT INTO order_settlement (aftersale_id, order_id, record_time) \
+                   SELECT u.*, $3::BIGINT FROM UNNEST($1::TEXT[], $2::TEXT[]) AS u ON CONFLICT DO NOTHING",
+        sqlite: "INSERT INTO order_settlement (aftersale_id, order_id, record_time) \
+                 SELECT value->>0, value->>1, $2 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+        columns: [column(settled, |settled| settled.0), column(settled, |settled| settled.1)],
+        also: [now]
+    )?;
+    super::all_written("settlements", written, settled.len())
 }

@@ -40,7 +40,7 @@ impl SalesRange {
 }
 
 /// The first id that could have been made at a time: UUIDv7 begins with 48 bits of milliseconds.
-fn first_id<K: Kind>(time: Micros) -> Id<K> {
+pub(super) fn first_id<K: Kind>(time: Micros) -> Id<K> {
     let millis = u128::try_from(time.millis()).unwrap_or(0) & ((1 << 48) - 1);
     Id::from_uuid(millis << 80)
 }
