@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, VitrineConfig};
-use crate::{demo, import, migrate, ops, probe, serve, token};
+use crate::{bench, demo, import, migrate, ops, probe, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
@@ -59,6 +59,8 @@ enum Command {
     Feed(ops::Feed),
     /// Ask a running process whether it is ready; exits 0 when it is.
     Probe(ProbeArgs),
+    /// Measure how fast this machine sells, and that it stays exact.
+    Bench(bench::BenchArgs),
 }
 
 /// A service of the suite.
@@ -189,6 +191,7 @@ impl Cli {
             Command::Probe(args) => {
                 probe::run(&config, args.address, args.service, args.wait).await
             }
+            Command::Bench(args) => bench::run(config, self.overrides, args).await,
         };
         done.unwrap_or_else(|error| {
             eprintln!("error: {error:#}");
