@@ -1,13 +1,19 @@
 //! Limits of the service.
 
+mod care;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use store::consumer::ConsumerConfig;
 use store::feed::{FeedConfig, SweepConfig};
 
+use crate::model::aftersale::AftersaleLimits;
 use crate::model::shipment::EventLimits;
 use crate::ops::returns::ReturnLimits;
+
+pub use care::{CareConfig, LevelTargets, PriorityTargets};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -56,10 +62,42 @@ pub struct Config {
     pub received_items_max: usize,
     /// Days after the end of a return before the shopper's words about it are forgotten.
     pub return_note_keep_days: u32,
+    /// Seconds that the retailer has for its review of a matter; then it is granted as asked for.
+    pub aftersale_review_s: u64,
+    /// Seconds that an offer stands; then its matter lapses.
+    pub aftersale_offer_s: u64,
+    /// Seconds that finance has for agreeing to an amount; then the matter is refused.
+    pub aftersale_approval_s: u64,
+    /// Seconds that the inspection of goods may take; then they are accepted as they are.
+    pub aftersale_inspection_s: u64,
+    /// Seconds that other goods have for going out; then money goes back instead.
+    pub aftersale_reshipment_s: u64,
+    /// Seconds between reminders of a refund that the partner has not executed.
+    pub aftersale_refund_s: u64,
+    /// Seconds after a delivery during which something may be found wrong with the goods.
+    pub aftersale_claim_window_s: u64,
+    /// The most offers of one matter.
+    pub aftersale_offers_max: u32,
+    /// The most pieces of evidence of one matter.
+    pub aftersale_evidence_max: usize,
+    /// The most matters of one order that people opened, whatever became of them.
+    pub aftersales_per_order_max: u32,
+    /// The most matters on a page of their list.
+    pub aftersale_page_size_max: u32,
+    /// The most steps of a matter that are read with it, from the first.
+    pub aftersale_steps_shown_max: u32,
+    /// Where goods go when time has granted their return: the retailer's name of the place.
+    pub aftersale_return_site_reference: String,
+    /// The most minor units that one person of the retailer grants alone, by currency code.
+    pub aftersale_alone_minor_units: BTreeMap<String, i64>,
+    /// The same for all other currencies, in minor units.
+    pub aftersale_alone_default_minor_units: i64,
     /// Milliseconds between looks for blocks that time has lifted and returns that time has ended.
     pub lift_interval_ms: u64,
     /// The most fulfilments lifted, returns ended, or tombstones or notes forgotten, in one unit of work.
     pub lift_rows_max: u32,
+    /// Customer care.
+    pub care: CareConfig,
     /// The service's own feed.
     pub feed: FeedConfig,
     /// Reading the order feed.
@@ -91,8 +129,24 @@ impl Default for Config {
             return_page_size_max: 200,
             received_items_max: 500,
             return_note_keep_days: 90,
+            aftersale_review_s: 3 * 24 * 60 * 60,
+            aftersale_offer_s: 3 * 24 * 60 * 60,
+            aftersale_approval_s: 3 * 24 * 60 * 60,
+            aftersale_inspection_s: 5 * 24 * 60 * 60,
+            aftersale_reshipment_s: 7 * 24 * 60 * 60,
+            aftersale_refund_s: 7 * 24 * 60 * 60,
+            aftersale_claim_window_s: 90 * 24 * 60 * 60,
+            aftersale_offers_max: 3,
+            aftersale_evidence_max: 20,
+            aftersales_per_order_max: 50,
+            aftersale_page_size_max: 200,
+            aftersale_steps_shown_max: 500,
+            aftersale_return_site_reference: "returns".into(),
+            aftersale_alone_minor_units: BTreeMap::new(),
+            aftersale_alone_default_minor_units: 20_000,
             lift_interval_ms: 500,
             lift_rows_max: 500,
+            care: CareConfig::default(),
             feed: FeedConfig::default(),
             order_feed: ConsumerConfig::default(),
             sweep: SweepConfig::default(),
@@ -112,10 +166,35 @@ impl Config {
         }
     }
 
+    /// Times and limits of matters after the sale.
+    pub fn aftersale_limits(&self) -> AftersaleLimits {
+        AftersaleLimits {
+            review: Duration::from_secs(self.aftersale_review_s),
+            offer: Duration::from_secs(self.aftersale_offer_s),
+            approval: Duration::from_secs(self.aftersale_approval_s),
+            goods: DAY * self.return_by_days_default,
+            goods_max: DAY * self.return_by_days_max,
+            inspection: Duration::from_secs(self.aftersale_inspection_s),
+            reshipment: Duration::from_secs(self.aftersale_reshipment_s),
+            refund: Duration::from_secs(self.aftersale_refund_s),
+            return_window: Duration::from_secs(self.return_window_s),
+            claim_window: Duration::from_secs(self.aftersale_claim_window_s),
+            offers_max: self.aftersale_offers_max.into(),
+            evidence_max: i64::try_from(self.aftersale_evidence_max).unwrap_or(i64::MAX),
+            per_order_max: self.aftersales_per_order_max.into(),
+            deliveries_max: self.return_deliveries_max.into(),
+            default_site: self.aftersale_return_site_reference.clone(),
+            alone: self.aftersale_alone_minor_units.clone(),
+            alone_default: self.aftersale_alone_default_minor_units,
+        }
+    }
+
     pub(crate) fn event_limits(&self) -> EventLimits {
         EventLimits {
             shown_max: self.events_shown_max,
             count_max: self.events_per_shipment_max,
+            back: DAY * self.return_by_days_default,
+            inspection: Duration::from_secs(self.aftersale_inspection_s),
         }
     }
 }

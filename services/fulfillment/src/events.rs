@@ -3,6 +3,7 @@
 //! Every entry is about an order: progress of one order is read in the order in which it happened. What
 //! happened (a parcel, a decision) comes before the fulfilment that it left behind.
 
+pub mod care;
 pub mod orders;
 
 use ::store::feed::NewEntry;
@@ -17,10 +18,12 @@ use kit::clock::Micros;
 use kit::errors::Refusal;
 use kit::validate::Violations;
 
+use crate::model::aftersale::{Aftersale, Settlement};
 use crate::model::returns::{GoodsReturn, RefundState, ReturnRefund};
 use crate::model::{
     Block, Blocks, CancelReason, CancelVerdict, Fulfillment, PaidLine, PaidOrder, Shipment,
 };
+use crate::ops::aftersale_time::MatterRefund;
 use crate::ops::returns::RefundNews;
 use crate::rpc::render;
 
@@ -89,6 +92,27 @@ pub fn return_changed(goods_return: &GoodsReturn) -> NewEntry {
     .etag(goods_return.etag())
 }
 
+/// A matter after the sale was opened or changed; its state and next action tell.
+pub fn aftersale_changed(matter: &Aftersale) -> NewEntry {
+    entry(
+        "aftersale",
+        matter.order_id,
+        Content::Aftersale(render::aftersale(matter)),
+    )
+    .partner(matter.partner_id)
+    .etag(matter.etag())
+}
+
+/// What a matter comes to: for the order service alone, which tells partners of the refund.
+pub fn aftersale_settled(matter: &Aftersale, settlement: &Settlement) -> NewEntry {
+    entry(
+        "aftersale_settlement",
+        matter.order_id,
+        Content::AftersaleSettlement(render::settlement(matter, settlement)),
+    )
+    .etag(matter.etag())
+}
+
 /// What an entry of the order feed means here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderNews {
@@ -98,6 +122,8 @@ pub enum OrderNews {
     ContactSet(OrderId),
     /// The refund of a return was authorised or changed.
     ReturnRefund(Box<RefundNews>),
+    /// The refund of a matter was authorised or changed.
+    MatterRefund(Box<MatterRefund>),
     /// Nothing.
     Other,
 }
@@ -109,6 +135,7 @@ impl OrderNews {
             OrderNews::Paid(order) => Some(order.order_id),
             OrderNews::ContactSet(order) => Some(*order),
             OrderNews::ReturnRefund(news) => Some(news.order_id),
+            OrderNews::MatterRefund(news) => Some(news.order_id),
             OrderNews::Other => None,
         }
     }
@@ -119,10 +146,7 @@ pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refu
     let changed = match &entry.content {
         Some(OrderContent::OrderChanged(changed)) => changed,
         Some(OrderContent::Refund(refund)) => {
-            let news = return_refund(refund)?;
-            return Ok(news.map_or(OrderNews::Other, |news| {
-                OrderNews::ReturnRefund(Box::new(news))
-            }));
+            return Ok(refund_news(refund)?.unwrap_or(OrderNews::Other));
         }
         _ => return Ok(OrderNews::Other),
     };
@@ -146,13 +170,14 @@ pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refu
     }
 }
 
-/// Reads a refund; none when it is for no return.
-pub fn return_refund(refund: &order_pb::Refund) -> Result<Option<RefundNews>, Refusal> {
-    if refund.return_id.is_empty() {
+/// Reads a refund; none when it is for no return and no matter.
+pub fn refund_news(refund: &order_pb::Refund) -> Result<Option<OrderNews>, Refusal> {
+    if refund.return_id.is_empty() && refund.aftersale_id.is_empty() {
         return Ok(None);
     }
     let mut wrong = Violations::new();
-    let return_id = wrong.id("return_id", &refund.return_id);
+    let aftersale_id = wrong.opt_id("aftersale_id", &refund.aftersale_id);
+    let return_id = wrong.opt_id("return_id", &refund.return_id);
     let order_id = wrong.id("order_id", &refund.order_id);
     let refund_id = wrong.id("refund_id", &refund.refund_id);
     let amount = wrong.money("shopper_amount", &refund.shopper_amount);
@@ -164,10 +189,8 @@ pub fn return_refund(refund: &order_pb::Refund) -> Result<Option<RefundNews>, Re
         order_pb::RefundState::Withdrawn => Some(RefundState::Withdrawn),
     };
     wrong.finish()?;
-    let known = (return_id, order_id, refund_id, amount, state);
-    let (Some(return_id), Some(order_id), Some(refund_id), Some(shopper_amount), Some(state)) =
-        known
-    else {
+    let known = (order_id, refund_id, amount, state);
+    let (Some(order_id), Some(refund_id), Some(shopper_amount), Some(state)) = known else {
         return Err(Refusal::not_found("refund"));
     };
     let refund = ReturnRefund {
@@ -176,10 +199,20 @@ pub fn return_refund(refund: &order_pb::Refund) -> Result<Option<RefundNews>, Re
         attempt: refund.attempt.max(0),
         shopper_amount,
     };
-    Ok(Some(RefundNews {
-        return_id,
-        order_id,
-        refund,
+    // A matter tells the return that is a part of it.
+    if let Some(aftersale_id) = aftersale_id {
+        return Ok(Some(OrderNews::MatterRefund(Box::new(MatterRefund {
+            aftersale_id,
+            order_id,
+            refund,
+        }))));
+    }
+    Ok(return_id.map(|return_id| {
+        OrderNews::ReturnRefund(Box::new(RefundNews {
+            return_id,
+            order_id,
+            refund,
+        }))
     }))
 }
 

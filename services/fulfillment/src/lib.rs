@@ -102,9 +102,21 @@ pub async fn assemble_with(config: Config, deps: Deps, carriers: Carriers) -> Re
         ..
     } = deps;
     let drain = lifecycle.token();
-    let api = rpc::Api::new(db.clone(), config.clone(), carriers, drain.clone());
+    let api = rpc::Api::new(
+        db.clone(),
+        config.clone(),
+        carriers,
+        order.clone(),
+        drain.clone(),
+    );
     let follow =
-        events::orders::follow(db.clone(), order, config.order_feed.clone(), drain.clone());
+        events::orders::follow(
+        db.clone(),
+        order,
+        config.order_feed.clone(),
+        config.aftersale_limits(),
+        drain.clone(),
+    );
     let time = tasks::Time::new(db.clone(), &config);
     let sweep = ::store::feed::Sweeper::new(db.clone(), config.sweep.clone());
     let ping = db.clone();

@@ -1,6 +1,7 @@
 //! Reads the order feed, and the order lists when the feed has forgotten what comes next.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ::store::Db;
 use ::store::Tx;
@@ -18,12 +19,16 @@ use kit::caller::Caller;
 use kit::errors::Fault;
 use kit::wire::Wire;
 
-use super::{OrderNews, order_news, paid_order, return_refund};
+use super::{OrderNews, order_news, paid_order, refund_news};
+use crate::model::aftersale::{AftersaleLimits, AftersaleState};
 use crate::model::returns::ReturnState;
+use crate::ops::aftersale_time::{self, LearnMatterRefund};
 use crate::ops::intake::{self, LetIn};
+use crate::ops::aftersale::ListAftersales;
 use crate::ops::read::ListReturns;
 use crate::ops::returns::{self, LearnRefund};
 use crate::store::fulfillment::fulfillments_lock_ahead;
+use crate::store::aftersale_list::AftersaleQuery;
 use crate::store::return_list::ReturnQuery;
 
 /// The name under which the place in the order feed is kept.
@@ -33,13 +38,24 @@ pub const CONSUMER: &str = "order-feed";
 const BOOTSTRAP_PAGE: i32 = 200;
 
 /// What is done with an entry of the order feed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Intake;
+#[derive(Clone, Debug)]
+pub struct Intake {
+    aftersales: Arc<AftersaleLimits>,
+}
+
+impl Intake {
+    /// With the times and limits of matters after the sale.
+    pub fn new(aftersales: AftersaleLimits) -> Self {
+        Intake {
+            aftersales: Arc::new(aftersales),
+        }
+    }
+}
 
 impl Consume<OrderFeedEntry> for Intake {
     async fn apply(&self, tx: &mut Tx, entry: &OrderFeedEntry) -> Result<(), Fault> {
         let news = order_news(entry, tx.now())?;
-        take(tx, news).await
+        take(tx, news, &self.aftersales).await
     }
 
     /// A page touches the fulfilments of many orders, in the order of the feed. They are locked ahead in the
@@ -61,17 +77,18 @@ impl Consume<OrderFeedEntry> for Intake {
         fulfillments_lock_ahead(tx, &orders).await?;
         for (meta, news) in told {
             acting.because_of(tx, meta);
-            take(tx, news).await?;
+            take(tx, news, &self.aftersales).await?;
         }
         Ok(())
     }
 }
 
-async fn take(tx: &mut Tx, news: OrderNews) -> Result<(), Fault> {
+async fn take(tx: &mut Tx, news: OrderNews, limits: &AftersaleLimits) -> Result<(), Fault> {
     match news {
         OrderNews::Paid(order) => intake::arrive(tx, *order).await,
         OrderNews::ContactSet(order) => intake::contact_set(tx, &order).await,
         OrderNews::ReturnRefund(news) => returns::refund_told(tx, &news).await,
+        OrderNews::MatterRefund(news) => aftersale_time::refund_told(tx, &news, limits).await,
         OrderNews::Other => Ok(()),
     }
 }
@@ -81,6 +98,7 @@ pub async fn follow(
     db: Db,
     order: Wire,
     config: ConsumerConfig,
+    aftersales: AftersaleLimits,
     drain: tokio_util::sync::CancellationToken,
 ) {
     let feed = OrderFeedServiceClient::new(order.clone());
@@ -91,8 +109,9 @@ pub async fn follow(
     );
     let lists = OrderServiceClient::new(order);
     let into = db.clone();
-    Consumer::new(db, CONSUMER, source, Intake, config)
-        .on_expired(move |_cursor| bootstrap(lists.clone(), into.clone()))
+    let intake = Intake::new(aftersales);
+    Consumer::new(db, CONSUMER, source, intake.clone(), config)
+        .on_expired(move |_cursor| bootstrap(lists.clone(), into.clone(), intake.clone()))
         .run(drain)
         .await;
 }
@@ -130,10 +149,11 @@ async fn watch(mut feed: FeedClient, cursor: String) -> Result<Pages<OrderFeedEn
 }
 
 /// Makes up for the feed from the lists.
-async fn bootstrap(lists: ListClient, into: Db) -> Result<(), Fault> {
+async fn bootstrap(lists: ListClient, into: Db, intake: Intake) -> Result<(), Fault> {
     let caller = Caller::system(CONSUMER);
     let_in_all(lists.clone(), &into, &caller).await?;
-    learn_refunds(lists, &into, &caller).await
+    learn_refunds(lists.clone(), &into, &caller, &intake).await?;
+    learn_matter_refunds(lists, &into, &caller, &intake).await
 }
 
 /// Lets in every order that is paid and open and has not arrived yet.
@@ -168,7 +188,12 @@ async fn let_in_all(mut lists: ListClient, into: &Db, caller: &Caller) -> Result
 }
 
 /// Reads what has become of the refunds of all returns that wait for theirs.
-async fn learn_refunds(lists: ListClient, into: &Db, caller: &Caller) -> Result<(), Fault> {
+async fn learn_refunds(
+    lists: ListClient,
+    into: &Db,
+    caller: &Caller,
+    intake: &Intake,
+) -> Result<(), Fault> {
     let mut after = None;
     loop {
         let query = ReturnQuery {
@@ -180,7 +205,34 @@ async fn learn_refunds(lists: ListClient, into: &Db, caller: &Caller) -> Result<
         };
         let waiting = into.read(caller, ListReturns(query)).await?;
         for goods_return in &waiting {
-            learn_refunds_of(lists.clone(), into, caller, goods_return.order_id.as_str()).await?;
+            learn_refunds_of(lists.clone(), into, caller, intake, goods_return.order_id.as_str()).await?;
+        }
+        after = waiting.last().map(|last| last.id);
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads what has become of the refunds of all matters that wait for theirs.
+async fn learn_matter_refunds(
+    lists: ListClient,
+    into: &Db,
+    caller: &Caller,
+    intake: &Intake,
+) -> Result<(), Fault> {
+    let mut after = None;
+    loop {
+        let query = AftersaleQuery {
+            partner: None,
+            order: None,
+            state: Some(AftersaleState::Refunding),
+            after,
+            limit: BOOTSTRAP_PAGE.into(),
+        };
+        let waiting = into.read(caller, ListAftersales(query)).await?;
+        for matter in &waiting {
+            learn_refunds_of(lists.clone(), into, caller, intake, matter.order_id.as_str()).await?;
         }
         after = waiting.last().map(|last| last.id);
         if after.is_none() {
@@ -193,6 +245,7 @@ async fn learn_refunds_of(
     mut lists: ListClient,
     into: &Db,
     caller: &Caller,
+    intake: &Intake,
     order_id: &str,
 ) -> Result<(), Fault> {
     let mut page_token = String::new();
@@ -209,9 +262,16 @@ async fn learn_refunds_of(
             .map_err(|status| Fault::from_status(&status))?
             .into_inner();
         for refund in page.refunds {
-            match return_refund(&refund) {
-                Ok(Some(news)) => into.execute(caller, LearnRefund { news }).await?,
-                Ok(None) => {}
+            match refund_news(&refund) {
+                Ok(Some(OrderNews::ReturnRefund(news))) => {
+                    into.execute(caller, LearnRefund { news: *news }).await?
+                }
+                Ok(Some(OrderNews::MatterRefund(news))) => {
+                    let limits = (*intake.aftersales).clone();
+                    into.execute(caller, LearnMatterRefund { news: *news, limits })
+                        .await?
+                }
+                Ok(_) => {}
                 Err(refusal) => {
                     tracing::warn!(refund_id = refund.refund_id, %refusal, "a refund cannot be read");
                 }

@@ -3,6 +3,7 @@
 pub mod aftersale;
 pub mod blocks;
 pub mod cancel;
+pub mod care;
 pub mod fulfillment;
 pub mod returns;
 pub mod shipment;

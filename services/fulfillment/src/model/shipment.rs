@@ -1,5 +1,7 @@
 //! A parcel and what its carrier says about it.
 
+use std::time::Duration;
+
 use contracts::ErrorReason;
 use contracts::id::{FulfillmentId, OrderId, PartnerId, ShipmentId};
 use kit::clock::Micros;
@@ -126,6 +128,10 @@ pub struct EventLimits {
     pub shown_max: usize,
     /// How many that do not end it are taken.
     pub count_max: i64,
+    /// How long a refused parcel has for coming back.
+    pub back: Duration,
+    /// How long the inspection of a parcel that came back may take.
+    pub inspection: Duration,
 }
 
 impl Shipment {

@@ -11,6 +11,8 @@ use super::*;
 
 const NOW: Micros = Micros(1_767_225_600_000_000);
 const LIMITS: EventLimits = EventLimits {
+    back: Duration::from_secs(86_400),
+    inspection: Duration::from_secs(86_400),
     shown_max: 3,
     count_max: 6,
 };
@@ -426,6 +428,7 @@ impl World {
         let limits = EventLimits {
             shown_max: 50,
             count_max: 1_000,
+            ..LIMITS
         };
         let over = shipment.is_over();
         let recorded = shipment

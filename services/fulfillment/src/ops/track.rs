@@ -8,7 +8,9 @@ use store::{Operation, Tx};
 
 use crate::events;
 use crate::model::shipment::EventLimits;
-use crate::model::{Recorded, Shipment, TrackingEvent};
+use crate::model::aftersale::{AftersaleReason, opens_matter};
+use crate::model::{Fulfillment, Recorded, Shipment, TrackingEvent};
+use crate::ops::aftersale::open_for_parcel;
 use crate::store::fulfillment::{Fulfillments, fulfillments_lock, fulfillments_save};
 use crate::store::shipment::{Shipments, shipment_owners, shipments_read, shipments_save};
 use crate::store::tracking::{EventKey, events_insert, events_known};
@@ -95,6 +97,8 @@ struct Fold {
     new: Vec<(ShipmentId, TrackingEvent)>,
     moved: BTreeSet<ShipmentId>,
     ended: BTreeSet<FulfillmentId>,
+    /// Parcels that ended undelivered, and why that is a matter.
+    failed: Vec<(ShipmentId, AftersaleReason)>,
 }
 
 impl Fold {
@@ -126,6 +130,7 @@ impl Fold {
             new: Vec::new(),
             moved: BTreeSet::new(),
             ended: BTreeSet::new(),
+            failed: Vec::new(),
         })
     }
 
@@ -154,6 +159,9 @@ impl Fold {
                 owner.ok_or_else(|| Fault::internal("a shipment without its fulfillment"))?;
             owner.end(&shipment.lines, delivered)?;
             self.ended.insert(owner.id);
+            let reason = opens_matter(report.event.status);
+            self.failed
+                .extend(reason.map(|reason| (report.shipment_id, reason)));
         }
         Ok(Ok(()))
     }
@@ -179,6 +187,16 @@ impl Fold {
         }
         for fulfillment in &fulfillments {
             tx.publish(events::fulfillment_changed(fulfillment));
+        }
+        for (id, reason) in &self.failed {
+            let shipment = shipments.iter().find(|shipment| shipment.id == *id);
+            let goods = shipment.and_then(|shipment| {
+                let owner = |goods: &&Fulfillment| goods.id == shipment.fulfillment_id;
+                fulfillments.iter().find(owner)
+            });
+            if let (Some(shipment), Some(goods)) = (shipment, goods) {
+                open_for_parcel(tx, goods, shipment, *reason, self.limits).await?;
+            }
         }
         self.shipments.extend(
             shipments

@@ -26,6 +26,7 @@ use contracts::fulfillment::v1::fulfillment_service_server::{
 use contracts::fulfillment::v1::return_service_server::{ReturnService, ReturnServiceServer};
 use kit::caller::Caller;
 use kit::errors::Refusal;
+use kit::wire::Wire;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
@@ -44,18 +45,26 @@ pub struct Api {
     config: Arc<Config>,
     carriers: Carriers,
     feed: FeedReader,
+    order: Wire,
     drain: CancellationToken,
 }
 
 impl Api {
-    /// Handlers on `db`; streams end at `drain`.
-    pub fn new(db: Db, config: Config, carriers: Carriers, drain: CancellationToken) -> Self {
+    /// Handlers on `db`, with the order service to ask; streams end at `drain`.
+    pub fn new(
+        db: Db,
+        config: Config,
+        carriers: Carriers,
+        order: Wire,
+        drain: CancellationToken,
+    ) -> Self {
         let feed = FeedReader::new(db.clone(), FEED, config.feed.clone());
         Api {
             db,
             config: Arc::new(config),
             carriers,
             feed,
+            order,
             drain,
         }
     }

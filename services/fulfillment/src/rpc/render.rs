@@ -32,8 +32,12 @@ macro_rules! both_ways {
     };
 }
 
+mod care;
+mod aftersales;
 mod returns;
 
+pub use care::*;
+pub use aftersales::*;
 pub use returns::*;
 
 both_ways! {

@@ -9,6 +9,7 @@ pub mod aftersale_list;
 pub mod aftersale_parts;
 pub mod arrival;
 pub mod block_change;
+pub mod care;
 pub mod fulfillment;
 pub mod line_money;
 pub mod list;

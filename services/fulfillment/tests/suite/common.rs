@@ -41,6 +41,8 @@ pub fn setup() -> Setup {
 pub const LIMITS: EventLimits = EventLimits {
     shown_max: 50,
     count_max: 1_000,
+    back: Duration::from_secs(14 * 86_400),
+    inspection: Duration::from_secs(5 * 86_400),
 };
 
 pub fn partner(at: u128) -> PartnerId {
@@ -104,6 +106,10 @@ pub fn changed(change: OrderChange, order: Order) -> OrderFeedEntry {
     }
 }
 
+fn intake() -> Intake {
+    Intake::new(fulfillment::Config::default().aftersale_limits())
+}
+
 /// An entry of the order feed as the consumer applies it.
 pub struct Apply(pub OrderFeedEntry);
 
@@ -115,7 +121,7 @@ impl Operation for Apply {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
-        Intake.apply(tx, &self.0).await
+        intake().apply(tx, &self.0).await
     }
 }
 
@@ -132,7 +138,7 @@ impl Operation for ApplyPage {
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
         let entries: Vec<_> = self.0.iter().collect();
         let acting = Acting::new(Arc::new(Caller::system("page")));
-        Intake.apply_all(tx, &entries, &acting).await
+        intake().apply_all(tx, &entries, &acting).await
     }
 }
 

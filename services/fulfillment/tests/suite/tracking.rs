@@ -109,7 +109,7 @@ on_both_engines! {
         let id = ship(&t, &fulfillment.id, vec![]).await.expect("ships").id;
         let report = |at: i64, status| Track {
             report: Report { shipment_id: id, event: event(&format!("e{at}"), status, Micros(at)) },
-            limits: EventLimits { shown_max: 2, count_max: 3 },
+            limits: EventLimits { shown_max: 2, count_max: 3, ..LIMITS },
         };
         for at in 0..3 {
             t.execute(report(at, InTransit)).await.expect("there is room");

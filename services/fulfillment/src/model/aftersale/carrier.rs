@@ -4,10 +4,10 @@ use contracts::id::AftersaleId;
 use kit::clock::Micros;
 
 use super::super::fulfillment::Fulfillment;
-use super::super::shipment::{Shipment, TrackingStatus};
+use super::super::shipment::{EventLimits, Shipment, TrackingStatus};
 use super::open::new;
 use super::{
-    Aftersale, AftersaleKind, AftersaleLimits, AftersaleReason, AftersaleState, CostBearer, Found,
+    Aftersale, AftersaleKind, AftersaleReason, AftersaleState, CostBearer, Found,
     MatterLine, Party, Step, StepKind,
 };
 
@@ -33,7 +33,7 @@ impl Aftersale {
         goods: &Fulfillment,
         shipment: &Shipment,
         reason: AftersaleReason,
-        limits: &AftersaleLimits,
+        limits: EventLimits,
         now: Micros,
     ) -> Self {
         let mut matter = new(goods, id, Party::Carrier, now);
@@ -65,7 +65,7 @@ impl Aftersale {
             AftersaleReason::CarrierRefused => {
                 matter.kind = AftersaleKind::ReturnAndRefund;
                 matter.state = AftersaleState::AwaitingGoods;
-                matter.due_time = Some(now.plus(limits.goods));
+                matter.due_time = Some(now.plus(limits.back));
             }
             AftersaleReason::CarrierReturned => {
                 matter.kind = AftersaleKind::ReturnAndRefund;

@@ -98,7 +98,7 @@ fn condition(part: &ConditionQuantity) -> pb::ConditionQuantity {
     }
 }
 
-fn instructions(instructions: &Instructions) -> pb::ReturnInstructions {
+pub(super) fn instructions(instructions: &Instructions) -> pb::ReturnInstructions {
     pb::ReturnInstructions {
         return_site_reference: instructions.return_site_reference.clone(),
         carrier_code: instructions.carrier_code.clone(),
@@ -107,7 +107,7 @@ fn instructions(instructions: &Instructions) -> pb::ReturnInstructions {
     }
 }
 
-fn refund(refund: &ReturnRefund) -> pb::ReturnRefund {
+pub(super) fn refund(refund: &ReturnRefund) -> pb::ReturnRefund {
     pb::ReturnRefund {
         refund_id: refund.refund_id.into(),
         state: refund_state(refund.state).into(),

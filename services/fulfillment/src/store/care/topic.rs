@@ -60,7 +60,7 @@ pub async fn topic_lock(tx: &mut Tx, topic: &TopicId) -> Result<Option<Topic>, F
         sqlite: concat!(
             "SELECT ", columns!(), " FROM json_each($1) AS k CROSS JOIN care_topic AS t ON t.topic_id = k.value->>0"
         ),
-        columns: [&[*topic]]
+        columns: [vec![*topic]]
     )?;
     rows.into_iter().next().map(Row::into_model).transpose()
 }
