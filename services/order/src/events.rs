@@ -12,6 +12,7 @@ use contracts::order::v1::order_feed_entry::Content;
 use kit::clock::Micros;
 
 use crate::model::conversion::{Conversion, Reversal};
+use crate::model::money::{Chargeback, Compensation};
 use crate::model::{Order, Payment, Refund, Stock};
 use crate::rpc::{conversion, render};
 
@@ -58,6 +59,28 @@ pub fn refund(refund: &Refund) -> NewEntry {
     )
     .partner(refund.partner_id)
     .etag(refund.etag())
+}
+
+/// A compensation was authorised or changed.
+pub fn compensation(made: &Compensation) -> NewEntry {
+    entry(
+        "compensation",
+        made.compensation_id,
+        Content::Compensation(render::compensation(made)),
+    )
+    .partner(made.partner_id)
+    .etag(format!("v{}", made.version))
+}
+
+/// A chargeback was opened or decided.
+pub fn chargeback(reported: &Chargeback) -> NewEntry {
+    entry(
+        "chargeback",
+        reported.chargeback_id,
+        Content::Chargeback(render::chargeback(reported)),
+    )
+    .partner(reported.partner_id)
+    .etag(format!("v{}", reported.version))
 }
 
 /// A conversion was reported, or reversed.

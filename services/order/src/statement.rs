@@ -4,6 +4,7 @@
 //! the key and to see that the signer meant a payment (`typ`); what was signed is read after the signature
 //! held. Whether the order exists, and what the payment does to it, is decided elsewhere.
 
+pub mod money;
 pub mod refund;
 
 use base64::Engine;

@@ -7,8 +7,9 @@ use contracts::ErrorReason;
 use contracts::id::OrderLineId;
 use kit::errors::Refusal;
 
-use super::order::Order;
+use super::order::{Order, OrderState};
 use super::payment::RefundLine;
+use super::progress::{Step, StepKind};
 use super::refund::{Component, Parts, RefundShares, spread};
 use super::told::SettledLine;
 
@@ -71,6 +72,52 @@ impl Order {
             .enumerate()
             .filter(|(_, parts)| !parts.is_zero())
             .collect())
+    }
+
+    /// What cancelling these units would be, or all that is left of it with none: the step, on a copy. Before payment an
+    /// order is cancelled as a whole.
+    pub fn preview_cancel(&self, units: &[(OrderLineId, i64)]) -> Result<Step, Refusal> {
+        let free = |at: usize| {
+            let line = &self.quantities[at];
+            line.ordered - line.cancelled - line.shipped
+        };
+        let closed = matches!(self.state, OrderState::Cancelled | OrderState::Completed);
+        let all: Vec<(usize, i64)> = (0..self.quantities.len())
+            .map(|at| (at, free(at)))
+            .filter(|(_, units)| *units > 0)
+            .collect();
+        if closed || all.is_empty() {
+            return Err(Refusal::wrong_state(
+                "order",
+                self.state,
+                "Nothing of the order can be cancelled any more; what was shipped can be sent back.",
+            ));
+        }
+        let mut wanted = Vec::with_capacity(units.len());
+        for (order_line_id, quantity) in units {
+            let at = self.line_at(order_line_id)?;
+            if *quantity > free(at) {
+                return Err(Refusal::new(
+                    ErrorReason::OverQuantity,
+                    "More units would be cancelled than are left of a line.",
+                )
+                .with("order_line_id", order_line_id)
+                .with("left", free(at)));
+            }
+            wanted.push((at, *quantity));
+        }
+        wanted.sort_unstable();
+        if wanted.is_empty() {
+            wanted.clone_from(&all);
+        }
+        if !self.was_paid() && wanted != all {
+            return Err(Refusal::invalid(
+                "lines",
+                "must be empty or name every line in full: before payment only all can be cancelled",
+            ));
+        }
+        let paid = self.was_paid();
+        self.clone().step(StepKind::LinesCancelled, wanted, paid)
     }
 
     fn require_paid(&self) -> Result<(), Refusal> {

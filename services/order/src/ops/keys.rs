@@ -11,7 +11,7 @@ use contracts::id::{OrderId, PartnerId, RefundId};
 use kit::auth::jws::PublicKey;
 use kit::caller::Caller;
 use kit::clock::SharedClock;
-use kit::errors::Fault;
+use kit::errors::{Fault, Refusal};
 use moka::sync::Cache;
 
 use crate::config::Config;
@@ -107,6 +107,21 @@ impl KeyRing {
             }
         }
         Ok((stated, kid))
+    }
+
+    /// Verifies another statement under a key of the partner; also says whether the key is active. Under one that is
+    /// not, only what was recorded before may be answered.
+    pub async fn verify_as<T>(
+        &self,
+        caller: &Caller,
+        partner_id: &PartnerId,
+        statement: &str,
+        typ: &str,
+        read: fn(&str, &PublicKey) -> Result<T, Refusal>,
+    ) -> Result<(T, String, bool), Fault> {
+        let kid = statement::unverified(statement, typ)?.kid;
+        let (key, active) = self.key(caller, partner_id, &kid).await?;
+        Ok((read(statement, &key)?, kid, active))
     }
 
     /// A key of the partner, and whether it is active.

@@ -12,6 +12,7 @@ use crate::model::payment::Signed;
 use crate::model::{Order, Refund, RefundReport, RefundStatement};
 use crate::ops::ledger;
 use crate::statement;
+use crate::store::money::payment_forgo;
 use crate::store::order::{orders_lock, placements_by_id};
 use crate::store::order_progress::{lines_advance, orders_advance, payment_pay_back};
 use crate::store::refund::{refund_by_id, refund_update, report_by_reference, report_insert};
@@ -88,7 +89,7 @@ impl ReportRefund {
 }
 
 /// Counts an executed refund on its payment, its order and its lines; the tables refuse more than was owed.
-async fn pay_back(tx: &mut Tx, order: &mut Order, refund: &Refund) -> Result<(), Fault> {
+pub(super) async fn pay_back(tx: &mut Tx, order: &mut Order, refund: &Refund) -> Result<(), Fault> {
     let loaded_version = order.version;
     if !order.pay_back(refund) {
         return Err(Fault::internal("a refund is not among what its order owes"));
@@ -132,6 +133,51 @@ impl Operation for ReissueRefund {
         tx.publish(events::refund(&refund));
         let attempt = format!("attempt {}", refund.attempt);
         tx.audit(self.name(), self.refund_id, attempt);
+        Ok(refund)
+    }
+}
+
+/// Gives a refund up that failed; gives it as it is then.
+#[derive(Clone, Debug)]
+pub struct WithdrawRefund {
+    /// Which.
+    pub refund_id: RefundId,
+    /// The etag that was read; empty for any.
+    pub etag: String,
+}
+
+impl Operation for WithdrawRefund {
+    type Output = Refund;
+
+    fn name(&self) -> &'static str {
+        "refund.withdraw"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Refund, Fault> {
+        let (mut refund, mut order) = locked(tx, &self.refund_id, None).await?;
+        if !self.etag.is_empty() && self.etag != refund.etag() {
+            return Err(Refusal::new(
+                ErrorReason::EtagMismatch,
+                "The refund has changed since it was read; read it again.",
+            )
+            .into());
+        }
+        let (now, loaded) = (tx.now(), (refund.version, order.version));
+        refund.withdraw(now)?;
+        refund_update(tx, &refund, loaded.0).await?;
+        if !order.forgo(&refund) {
+            return Err(Fault::internal("a refund is not among what its order owes"));
+        }
+        orders_advance(tx, &[(&order, loaded.1)]).await?;
+        ledger::book_withdrawn(tx, &refund, &order).await?;
+        payment_forgo(tx, &refund.payment_id, refund.amounts()).await?;
+        tx.publish(events::refund(&refund));
+        tx.publish(events::order_changed(
+            OrderChange::RefundDecided,
+            &order,
+            now,
+        ));
+        tx.audit(self.name(), self.refund_id, refund.state.as_str());
         Ok(refund)
     }
 }

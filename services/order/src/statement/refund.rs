@@ -21,17 +21,17 @@ pub const REFUND_STATEMENT_TYPE: &str = "vitrine-refund+jwt";
 pub const AUDIENCE: &str = "vitrine";
 
 /// The longest reference of a refund, in characters.
-const REFERENCE_CHARS_MAX: usize = 128;
+pub(super) const REFERENCE_CHARS_MAX: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
 impl OneOrMany {
-    fn has(&self, wanted: &str) -> bool {
+    pub(super) fn has(&self, wanted: &str) -> bool {
         match self {
             OneOrMany::One(one) => one == wanted,
             OneOrMany::Many(many) => many.iter().any(|one| one == wanted),

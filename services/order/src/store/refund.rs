@@ -187,6 +187,22 @@ pub async fn refund_by_id(tx: &mut Tx, refund_id: &RefundId) -> Result<Option<Re
     row.map(RefundRow::read).transpose()
 }
 
+/// What a partner paid back first under a reference.
+pub async fn refund_by_partner_reference(
+    tx: &mut Tx,
+    order_id: &OrderId,
+    refund_reference: &str,
+) -> Result<Option<Refund>, Fault> {
+    let row = sql!(
+        tx,
+        optional RefundRow,
+        concat!(refund_columns!(), "WHERE order_id = $1 AND refund_reference = $2 AND partner_first"),
+        order_id,
+        refund_reference
+    )?;
+    row.map(RefundRow::read).transpose()
+}
+
 /// Writes what became of a refund if nobody changed it since its version was read.
 pub async fn refund_update(tx: &mut Tx, refund: &Refund, loaded_version: i64) -> Result<(), Fault> {
     let rows = sql!(

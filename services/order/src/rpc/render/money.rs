@@ -168,7 +168,7 @@ pub fn refund_reason(reason: RefundReason) -> pb::RefundReason {
 }
 
 /// Why a partner could not pay.
-pub fn refund_failure(failure: RefundFailure) -> pb::RefundFailure {
+fn refund_failure(failure: RefundFailure) -> pb::RefundFailure {
     match failure {
         RefundFailure::AccountClosed => pb::RefundFailure::AccountClosed,
         RefundFailure::Declined => pb::RefundFailure::Declined,
