@@ -121,6 +121,7 @@ impl Shop {
                 variant_id,
                 display_name: "Units".into(),
                 initial_quantity: units,
+                ..Default::default()
             },
         )
         .await;

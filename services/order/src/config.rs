@@ -63,6 +63,13 @@ pub struct Config {
     /// After the last delivery, how long the shopper may return the goods; then the order is COMPLETED.
     pub return_window_s: u64,
 
+    /// Whether limits per person hold across partners, as PersonService says who is who. Off counts each partner's
+    /// shopper apart.
+    pub person_limits: PersonLimits,
+    /// The key that the retailer's person keys are hashed with, 32 characters or more; needed with `person_limits`.
+    /// Every replica needs the same one, for good: under another one nobody is known any more.
+    pub person_secret: Secret,
+
     /// The most lines of one order.
     pub order_lines_max: u64,
     /// The most touchpoints of one line.
@@ -92,6 +99,17 @@ pub struct Config {
     /// How long a payment key may be used from memory before its state is read again. A revocation that this
     /// replica applied itself counts at once; this bounds those that another replica applied.
     pub payment_key_ttl_ms: u64,
+}
+
+/// Whether limits per person hold across partners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonLimits {
+    /// Each partner's shopper is a person of their own.
+    #[default]
+    Off,
+    /// Whoever the retailer says is the same, is.
+    On,
 }
 
 /// The shop of one legal entity.
@@ -128,6 +146,8 @@ impl Default for Config {
             report_rows_max: 4_000,
             ship_within_s: 3 * 24 * 60 * 60,
             return_window_s: 14 * 24 * 60 * 60,
+            person_limits: PersonLimits::Off,
+            person_secret: Secret::default(),
             order_lines_max: 50,
             touchpoints_max: 10,
             lane: LaneConfig::default(),

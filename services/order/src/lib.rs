@@ -21,8 +21,9 @@
 //!
 //! 1. Of each allotment `available + held + sold = supplied`, and `supplied` is the sum of its movements. No unit
 //!    is sold twice.
-//! 2. What counts units (listing caps, drop limits, limits per shopper) changes only under the lock of the
-//!    allotment's row, together with it.
+//! 2. What counts units (listing caps, drop limits and quotas, limits per shopper and per person) changes only under
+//!    the lock of the allotment's row, together with it. A quota is a part of its drop, and a drop of its allotment:
+//!    see [`model::drops`].
 //! 3. An order holds all of its units or none, at an amount that its shopper was shown.
 //! 4. The hold is never shorter than promised.
 //! 5. Genuinely signed money is recorded once per payment reference and order, whatever has become of the order;
@@ -34,8 +35,8 @@
 //! 8. A key has one effect. The same key and content gives the same answer for ever, from what never changes.
 //! 9. Line counters only grow: `cancelled + shipped ≤ ordered`, `delivered + undelivered ≤ shipped`,
 //!    `returned ≤ delivered`, `refunded ≤ cancelled + undelivered + returned`.
-//! 10. Whatever changes is published in the same transaction, but for what promises nothing (quotes, deep links) and
-//!     what no order ever sees (exchange rates). Feeds, logs and the audit trail hold no contact data, and every read
+//! 10. Whatever changes is published in the same transaction, but for what promises nothing (quotes, deep links),
+//!     what no order ever sees (exchange rates) and who is the same person. Feeds, logs and the audit trail hold no contact data, and every read
 //!     of it is in the audit trail.
 //! 11. An order line was agreed on while the partner collects: by the purchase mode in force at placement, or by a
 //!     quote from before a switch that is still honoured. Where the retailer collects there are deep links instead.
@@ -50,6 +51,7 @@ pub mod events;
 pub mod link;
 pub mod model;
 pub mod ops;
+pub mod person;
 pub mod quote;
 pub mod rpc;
 pub mod statement;
@@ -72,6 +74,7 @@ use crate::link::LinkSealer;
 use crate::ops::desk::Desk;
 use crate::ops::expiry::Expiry;
 use crate::ops::keys::KeyRing;
+use crate::person::PersonHasher;
 use crate::quote::QuoteSealer;
 use crate::rpc::{Api, Made};
 
@@ -114,6 +117,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let drain = lifecycle.token();
     let sealer = QuoteSealer::new(&config, &*ids).map_err(Fault::internal)?;
     let links = LinkSealer::new(&config).map_err(Fault::internal)?;
+    let persons = PersonHasher::new(&config).map_err(Fault::internal)?;
     let desk = Desk::start(&db, &config);
     let keys = KeyRing::new(db.clone(), clock, &config);
     let mirror = CatalogMirror::new(keys.clone(), Duration::from_secs(config.ship_within_s));
@@ -126,6 +130,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         ids,
         sealer,
         links,
+        persons,
         keys,
         fulfillment: fulfillment.clone(),
         drain: drain.clone(),

@@ -16,7 +16,7 @@ use prost::Message;
 
 use crate::config::Config;
 use crate::model::command::{Quote, QuoteLine};
-use crate::model::{Destination, LineAmount};
+use crate::model::{Destination, LineAmount, PriceSource};
 
 /// The longest token that is looked at.
 pub const TOKEN_CHARS_MAX: usize = 16_384;
@@ -75,6 +75,12 @@ struct SealedLine {
     payable: i64,
     #[prost(int64, tag = "13")]
     commission: i64,
+    /// Whether a drop's terms made the price.
+    #[prost(bool, tag = "14")]
+    price_of_drop: bool,
+    /// Empty for none.
+    #[prost(string, tag = "15")]
+    drop_id: String,
 }
 
 impl Sealed {
@@ -125,6 +131,8 @@ impl SealedLine {
             tax_included: line.amount.tax_included,
             payable: line.amount.payable,
             commission: line.amount.commission,
+            price_of_drop: line.price_source == PriceSource::Drop,
+            drop_id: line.drop_id.map(String::from).unwrap_or_default(),
         }
     }
 
@@ -147,6 +155,14 @@ impl SealedLine {
                 tax_included: self.tax_included,
                 payable: self.payable,
                 commission: self.commission,
+            },
+            price_source: match self.price_of_drop {
+                true => PriceSource::Drop,
+                false => PriceSource::Listing,
+            },
+            drop_id: match self.drop_id.as_str() {
+                "" => None,
+                drop_id => Some(drop_id.parse().ok()?),
             },
         })
     }
@@ -252,7 +268,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
-    use contracts::id::{ListingId, PartnerId};
+    use contracts::id::{DropId, ListingId, PartnerId};
     use kit::clock::ManualClock;
     use kit::ids::SeededIds;
     use proptest::prelude::*;
@@ -289,6 +305,8 @@ mod tests {
                     commission: 9,
                     ..LineAmount::default()
                 },
+                price_source: PriceSource::Drop,
+                drop_id: Some(DropId::from_uuid(5)),
             }],
         }
     }

@@ -302,6 +302,7 @@ async fn allotments(world: &World, variants: &[(String, String)]) -> anyhow::Res
             variant_id: variant.clone(),
             display_name: PRODUCTS[product].0.into(),
             initial_quantity: PRODUCTS[product].2,
+            ..Default::default()
         };
         let created: order::CreateAllotmentResponse = until_known(
             ops,

@@ -3,22 +3,26 @@
 //! Counters remember what was loaded, so that what is written is the difference: a difference is right
 //! whoever else counts, and the tables' own checks have the last word.
 
+mod units;
+
+pub use units::Selling;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::ErrorReason;
 use contracts::id::{AllotmentId, DropId, ListingId, OrderId, PartnerId, StopId};
+use contracts::money::Price;
 use kit::clock::Micros;
-use kit::errors::Refusal;
 
 use super::command::StopTarget;
+use super::drops::{DropSale, Quota, QuotaOwner};
 use super::listing::Listing;
 use super::order::{Line, Order, Placement};
 use super::payment::Payment;
-use super::stock::{Assignment, DropSale, DropState, Movement, Stock};
+use super::stock::{Assignment, Movement, Stock};
 
-/// How long units may be held.
+/// How long units may be held, and who counts as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HoldRules {
     /// When the partner names no time.
@@ -29,6 +33,8 @@ pub struct HoldRules {
     pub extension_max: Duration,
     /// The longest between placement and the end of the hold.
     pub total_max: Duration,
+    /// Whether a person is counted across partners.
+    pub person_limits: bool,
 }
 
 /// A value as loaded and as it is now.
@@ -74,25 +80,40 @@ impl Count {
     }
 }
 
-/// Whose units are counted within what: the id of a listing or a drop, a partner, its shopper.
+/// Whose units are counted within what: the id of a listing, a drop or an allotment; a partner and its shopper, or
+/// no partner and a person.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShopperKey {
-    /// The listing's or the drop's id.
+    /// The id of the listing, the drop or the allotment.
     pub scope: String,
-    /// The partner.
-    pub partner_id: PartnerId,
-    /// Its shopper.
+    /// The partner; none for a person.
+    pub partner_id: Option<PartnerId>,
+    /// Its shopper, or the person's hash.
     pub shopper_ref: String,
 }
 
 impl ShopperKey {
-    /// The counter of a shopper in a listing or a drop.
+    /// The counter of a shopper.
     pub fn new(scope: &str, partner_id: PartnerId, shopper_ref: &str) -> Self {
         ShopperKey {
             scope: scope.to_owned(),
-            partner_id,
+            partner_id: Some(partner_id),
             shopper_ref: shopper_ref.to_owned(),
         }
+    }
+
+    /// The counter of a person.
+    pub fn of_person(scope: &str, person: &str) -> Self {
+        ShopperKey {
+            scope: scope.to_owned(),
+            partner_id: None,
+            shopper_ref: person.to_owned(),
+        }
+    }
+
+    /// The partner as tables have it.
+    pub fn partner(&self) -> &str {
+        self.partner_id.as_ref().map_or("", |id| id.as_str())
     }
 }
 
@@ -201,8 +222,16 @@ pub struct Book {
     pub listing_drops: HashMap<ListingId, Vec<DropId>>,
     /// Units held and sold by drop and listing.
     pub drop_listing_counts: BTreeMap<(DropId, ListingId), Count>,
-    /// Units by shopper.
+    /// What listings cost in drops, where a drop says it.
+    pub drop_prices: HashMap<(DropId, ListingId), Price>,
+    /// The quotas of drops that have some; their counters are in `quota_counts`.
+    pub quotas: HashMap<DropId, Vec<Quota>>,
+    /// Units held and sold by quota.
+    pub quota_counts: BTreeMap<(DropId, QuotaOwner), Count>,
+    /// Units by shopper and by person.
     pub shopper_counts: BTreeMap<ShopperKey, Count>,
+    /// Who a partner's shopper is, where something counts by person and the retailer has said it.
+    pub persons: HashMap<(PartnerId, String), String>,
     /// Orders, locked.
     pub orders: BTreeMap<OrderId, OrderSlot>,
     /// What was placed under a partner's key.
@@ -246,7 +275,11 @@ impl Book {
             drop_counts: BTreeMap::new(),
             listing_drops: HashMap::new(),
             drop_listing_counts: BTreeMap::new(),
+            drop_prices: HashMap::new(),
+            quotas: HashMap::new(),
+            quota_counts: BTreeMap::new(),
             shopper_counts: BTreeMap::new(),
+            persons: HashMap::new(),
             orders: BTreeMap::new(),
             placed: HashMap::new(),
             payments: HashMap::new(),
@@ -271,6 +304,13 @@ impl Book {
         self.drops.entry(sale.drop_id).or_insert(sale);
     }
 
+    /// Enters a quota of a drop.
+    pub fn add_quota(&mut self, drop_id: DropId, quota: Quota) {
+        self.quota_counts
+            .insert((drop_id, quota.owner), Count::new(quota.taken));
+        self.quotas.entry(drop_id).or_default().push(quota);
+    }
+
     /// Enters what a listing draws from.
     pub fn add_assignment(&mut self, assignment: Assignment) {
         self.listing_counts
@@ -293,29 +333,6 @@ impl Book {
         );
     }
 
-    /// The drop that a listing sells in just now. Until a drop has ended its listings sell only inside it.
-    pub fn drop_of(&self, listing_id: &ListingId) -> Result<Option<&DropSale>, Refusal> {
-        let Some(ids) = self.listing_drops.get(listing_id) else {
-            return Ok(None);
-        };
-        let drops = ids.iter().filter_map(|id| self.drops.get(id));
-        let ahead: Vec<&DropSale> = drops
-            .filter(|sale| sale.state(self.now) != DropState::Ended)
-            .collect();
-        let open = ahead
-            .iter()
-            .filter(|sale| sale.state(self.now) == DropState::Open);
-        match open.min_by_key(|sale| (sale.start_time, sale.drop_id)) {
-            Some(sale) => Ok(Some(sale)),
-            None if ahead.is_empty() => Ok(None),
-            None => Err(Refusal::new(
-                ErrorReason::DropClosed,
-                "This listing sells only in a drop that has not begun; order when it is open.",
-            )
-            .with("listing_id", listing_id)),
-        }
-    }
-
     /// Whether the sale of a line's goods is stopped.
     pub fn is_stopped(&self, line: &Line) -> bool {
         if self.stopped.is_empty() {
@@ -332,161 +349,4 @@ impl Book {
                 .is_some_and(|stops| !stops.is_empty())
         })
     }
-
-    /// Sets the units of all lines aside, or of none.
-    pub fn hold(
-        &mut self,
-        lines: &[Line],
-        partner_id: PartnerId,
-        shopper_ref: &str,
-    ) -> Result<(), Refusal> {
-        for (index, line) in lines.iter().enumerate() {
-            if let Err(refusal) = self.hold_line(line, partner_id, shopper_ref) {
-                self.release(&lines[..index], partner_id, shopper_ref);
-                return Err(refusal);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the units of lines back that were set aside.
-    pub fn release(&mut self, lines: &[Line], partner_id: PartnerId, shopper_ref: &str) {
-        for line in lines {
-            if let Some(stock) = self.stocks.get_mut(&line.allotment_id) {
-                stock.now.release(line.quantity);
-            }
-            self.count(line, partner_id, shopper_ref, -line.quantity);
-        }
-    }
-
-    /// Sells units that were set aside.
-    pub fn sell(&mut self, lines: &[Line]) {
-        for line in lines {
-            if let Some(stock) = self.stocks.get_mut(&line.allotment_id) {
-                stock.now.sell_held(line.quantity);
-            }
-        }
-    }
-
-    /// Takes back units of a line that were sold and never left: cancelled after payment.
-    pub fn unsell(&mut self, line: &Line, partner_id: PartnerId, shopper_ref: &str, quantity: i64) {
-        if let Some(stock) = self.stocks.get_mut(&line.allotment_id) {
-            stock.now.unsell(quantity);
-        }
-        self.count(line, partner_id, shopper_ref, -quantity);
-    }
-
-    /// Moves units and keeps the movement to be written; gives the units after it.
-    pub fn record(&mut self, movement: &Movement) -> Result<Stock, Refusal> {
-        let stock = self
-            .stocks
-            .get_mut(&movement.allotment_id)
-            .ok_or_else(|| Refusal::not_found("allotment"))?;
-        stock.now.move_units(movement.quantity)?;
-        let stock = stock.now.clone();
-        self.new_movements.push(movement.clone());
-        Ok(stock)
-    }
-
-    fn hold_line(
-        &mut self,
-        line: &Line,
-        partner_id: PartnerId,
-        shopper_ref: &str,
-    ) -> Result<(), Refusal> {
-        self.check_limits(line, partner_id, shopper_ref)?;
-        self.check_caps(line)?;
-        let stock = self.stocks.get_mut(&line.allotment_id);
-        if !stock.is_some_and(|stock| stock.now.hold(line.quantity)) {
-            // How much of a shared pool is left is not for one partner to know.
-            return Err(sold_out(&line.listing_id));
-        }
-        self.count(line, partner_id, shopper_ref, line.quantity);
-        Ok(())
-    }
-
-    fn check_limits(
-        &self,
-        line: &Line,
-        partner_id: PartnerId,
-        shopper_ref: &str,
-    ) -> Result<(), Refusal> {
-        let listing = self
-            .listings
-            .get(&line.listing_id)
-            .map(|listing| listing.per_shopper_limit);
-        let of_listing = (line.listing_id.as_str(), listing.unwrap_or(0));
-        let sale = line.drop_id.as_ref().and_then(|id| self.drops.get(id));
-        let of_drop = sale.map(|sale| (sale.drop_id.as_str(), sale.per_person_limit));
-        for (scope, limit) in std::iter::once(of_listing).chain(of_drop) {
-            if limit == 0 {
-                continue;
-            }
-            let taken = self
-                .shopper_counts
-                .get(&ShopperKey::new(scope, partner_id, shopper_ref));
-            let remaining = (limit - taken.map_or(0, |count| count.now)).max(0);
-            if line.quantity > remaining {
-                let message = format!(
-                    "One shopper may have {limit} of this listing in all, and {remaining} are left."
-                );
-                return Err(Refusal::new(ErrorReason::LimitExceeded, message)
-                    .with("listing_id", line.listing_id)
-                    .with("remaining", remaining));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_caps(&self, line: &Line) -> Result<(), Refusal> {
-        let cap = self
-            .assignments
-            .get(&line.listing_id)
-            .map_or(0, |assignment| assignment.unit_cap);
-        if cap > 0 {
-            let taken = self
-                .listing_counts
-                .get(&line.listing_id)
-                .map_or(0, |count| count.now);
-            let remaining = (cap - taken).max(0);
-            if line.quantity > remaining {
-                return Err(sold_out(&line.listing_id).with("available", remaining));
-            }
-        }
-        if let Some(sale) = line.drop_id.as_ref().and_then(|id| self.drops.get(id)) {
-            let taken = self
-                .drop_counts
-                .get(&sale.drop_id)
-                .map_or(0, |count| count.now);
-            if line.quantity > sale.total_limit - taken {
-                return Err(sold_out(&line.listing_id));
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts units of a line in everything that counts them but the allotment.
-    fn count(&mut self, line: &Line, partner_id: PartnerId, shopper_ref: &str, quantity: i64) {
-        self.listing_counts.entry(line.listing_id).or_default().now += quantity;
-        let key = ShopperKey::new(line.listing_id.as_str(), partner_id, shopper_ref);
-        self.shopper_counts.entry(key).or_default().now += quantity;
-        let Some(drop_id) = line.drop_id else { return };
-        self.drop_counts.entry(drop_id).or_default().now += quantity;
-        self.drop_listing_counts
-            .entry((drop_id, line.listing_id))
-            .or_default()
-            .now += quantity;
-        if line.drop_person_limited {
-            let key = ShopperKey::new(drop_id.as_str(), partner_id, shopper_ref);
-            self.shopper_counts.entry(key).or_default().now += quantity;
-        }
-    }
-}
-
-fn sold_out(listing_id: &ListingId) -> Refusal {
-    Refusal::new(
-        ErrorReason::SoldOut,
-        "There are not enough units of this listing; order less, or nothing of it.",
-    )
-    .with("listing_id", listing_id)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::id::{
-    AllotmentId, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId, ProductId,
-    RefundId, StopId,
+    AllotmentId, DropId, ListingId, MovementId, OrderId, OrderLineId, PartnerId, PaymentId,
+    ProductId, RefundId, StopId,
 };
 use contracts::money::{Currency, Money, Price};
 use kit::clock::Micros;
@@ -15,6 +15,7 @@ use kit::errors::Refusal;
 use sha2::{Digest, Sha256};
 
 use super::amount::LineAmount;
+use super::drops::PriceSource;
 use super::order::{CancelReason, Destination, Placement, Touchpoint};
 use super::payment::{Payment, Signed};
 use super::stock::{Allotment, Movement, MovementKind, StopKind};
@@ -174,6 +175,10 @@ pub struct QuoteLine {
     pub unit_price: Price,
     /// The amounts, the partner's discount among them.
     pub amount: LineAmount,
+    /// Whose terms made the price.
+    pub price_source: PriceSource,
+    /// The drop it sells in, open or announced.
+    pub drop_id: Option<DropId>,
 }
 
 impl Place {

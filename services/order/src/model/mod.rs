@@ -7,6 +7,7 @@ pub mod book;
 pub mod command;
 pub mod contact;
 pub mod conversion;
+pub mod drops;
 pub mod fold;
 pub mod link;
 pub mod listing;
@@ -26,6 +27,7 @@ mod words;
 pub use amount::{AmountError, LineAmount, OrderAmount, Pricing};
 pub use balance::Balance;
 pub use book::HoldRules;
+pub use drops::{Draws, DropSale, DropShare, DropState, PriceSource, Quota, QuotaOwner};
 pub use listing::{
     CollectedBy, DatedMode, Listing, ListingState, PartnerState, PurchaseMode, Unit,
 };
@@ -36,6 +38,4 @@ pub use order::{
 pub use payment::{Payment, PaymentOutcome, Refund, RefundLine, RefundReason, RefundState};
 pub use refund_report::{RefundFailure, RefundReport, RefundStatement};
 pub use returns::{ReturnNews, ReturnStage, ReturnedLine};
-pub use stock::{
-    Allotment, Assignment, DropSale, DropShare, DropState, Movement, MovementKind, Stock, StopKind,
-};
+pub use stock::{Allotment, Assignment, Movement, MovementKind, Stock, StopKind};

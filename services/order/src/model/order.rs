@@ -12,6 +12,7 @@ use kit::clock::Micros;
 
 use super::amount::{LineAmount, OrderAmount};
 use super::balance::Balance;
+use super::drops::{Draws, PriceSource};
 use super::listing::{CollectedBy, Unit};
 use super::words::words;
 
@@ -176,6 +177,10 @@ pub struct Line {
     pub drop_id: Option<DropId>,
     /// Whether that drop counts by shopper.
     pub drop_person_limited: bool,
+    /// Whose terms made its price.
+    pub price_source: PriceSource,
+    /// What else counts its units.
+    pub draws: Draws,
     /// Who took the money.
     pub collected_by: CollectedBy,
     /// Legal entity that sells.

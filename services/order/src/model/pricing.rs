@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::ErrorReason;
+use contracts::id::AllotmentId;
 use contracts::money::{Currency, Money};
+use jiff::Timestamp;
+use kit::clock::Micros;
 use kit::errors::Refusal;
 
-use super::amount::{LineAmount, OrderAmount};
-use super::book::Book;
+use super::amount::{LineAmount, OrderAmount, Pricing};
+use super::book::{Book, Selling};
 use super::command::{Place, PlaceLine, Quote, QuoteLine};
+use super::drops::{Draws, DropSale, PriceSource, quota_of};
 use super::listing::{Listing, ListingState, PartnerState, PurchaseMode};
 use super::order::{Line, ShipTerms};
 
@@ -31,12 +35,15 @@ pub fn price(book: &Book, place: &Place) -> Result<Priced, Refusal> {
         Some(Ok(quote)) => Some(check_quote(book, place, quote)?),
         Some(Err(refusal)) => return Err(refusal.clone()),
     };
+    for asked in &place.lines {
+        check_begun(book, place, asked)?;
+    }
     let priced = price_lines(book, place, quote)?;
     check_payable(place, quote, &priced.amount)?;
     Ok(priced)
 }
 
-/// The same for somebody who only asks what it would cost.
+/// The same for somebody who only asks what it would cost; in a drop that is announced, what it is going to cost.
 pub fn price_asked(book: &Book, place: &Place) -> Result<Priced, Refusal> {
     price_lines(book, place, None)
 }
@@ -61,7 +68,7 @@ fn price_lines(book: &Book, place: &Place, quote: Option<&Quote>) -> Result<Pric
                 "The lines are in more than one currency; place one order for each currency.",
             ));
         }
-        let line = line_of(book, index, asked, &listing, quoted)?;
+        let line = line_of(book, place, index, &listing, quoted)?;
         if book.is_stopped(&line) {
             return Err(Refusal::new(
                 ErrorReason::SaleStopped,
@@ -173,11 +180,12 @@ fn check_sale(
 
 fn line_of(
     book: &Book,
+    place: &Place,
     index: usize,
-    asked: &PlaceLine,
     listing: &Listing,
     quoted: Option<&QuoteLine>,
 ) -> Result<Line, Refusal> {
+    let asked = &place.lines[index];
     if asked.quantity < 1 || asked.quantity % listing.quantity_step != 0 {
         let message = format!("must be a positive multiple of {}", listing.quantity_step);
         return Err(Refusal::invalid(
@@ -202,15 +210,27 @@ fn line_of(
         )
         .with("listing_id", asked.listing_id));
     };
-    let sale = book.drop_of(&asked.listing_id)?;
-    let (terms_version, unit_price, amount) = match quoted {
-        Some(quoted) => (quoted.terms_version, quoted.unit_price, quoted.amount),
+    let sale = book.selling(&asked.listing_id).sale();
+    let (terms_version, unit_price, amount, price_source) = match quoted {
+        Some(quoted) => {
+            check_quoted_drop(quoted, sale)?;
+            let QuoteLine {
+                terms_version,
+                unit_price,
+                amount,
+                price_source,
+                ..
+            } = *quoted;
+            (terms_version, unit_price, amount, price_source)
+        }
         None => {
-            let amount = LineAmount::compose(&listing.pricing, asked.quantity, discount_of(asked))
+            let (terms, source) = terms_of(book, listing, sale);
+            let amount = LineAmount::compose(&terms, asked.quantity, discount_of(asked))
                 .map_err(|error| error.refusal(index))?;
-            (listing.terms_version, listing.pricing.price, amount)
+            (listing.terms_version, terms.price, amount, source)
         }
     };
+    let draws = draws_of(book, place, assignment.allotment_id, sale, asked);
     Ok(Line {
         order_line_id: asked.order_line_id,
         listing_id: asked.listing_id,
@@ -227,10 +247,77 @@ fn line_of(
         touchpoints: asked.touchpoints.clone(),
         drop_id: sale.map(|sale| sale.drop_id),
         drop_person_limited: sale.is_some_and(|sale| sale.per_person_limit > 0),
+        price_source,
+        draws,
         // Nothing else is placed: what redirects was refused before.
         collected_by: PurchaseMode::InApp.collected_by(),
         legal_entity: listing.legal_entity.clone(),
     })
+}
+
+/// What is announced and has not begun can be quoted, not placed.
+fn check_begun(book: &Book, place: &Place, asked: &PlaceLine) -> Result<(), Refusal> {
+    let Selling::Ahead(sale) = book.selling(&asked.listing_id) else {
+        return Ok(());
+    };
+    // A stranger's listing is not found, whatever it sells in.
+    listing_of(book, place, asked)?;
+    let open_time = rfc3339(sale.start_time);
+    let message =
+        format!("This listing sells only in a drop that opens at {open_time}; order then.");
+    Err(Refusal::new(ErrorReason::DropClosed, message)
+        .with("listing_id", asked.listing_id)
+        .with("open_time", open_time))
+}
+
+fn rfc3339(time: Micros) -> String {
+    Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |time| time.to_string())
+}
+
+/// A price of a drop is good in that drop only.
+fn check_quoted_drop(quoted: &QuoteLine, sale: Option<&DropSale>) -> Result<(), Refusal> {
+    if quoted.price_source == PriceSource::Drop && quoted.drop_id != sale.map(|sale| sale.drop_id) {
+        return Err(Refusal::new(
+            ErrorReason::DropClosed,
+            "The drop of the quoted price is over; ask for another quote.",
+        )
+        .with("listing_id", quoted.listing_id));
+    }
+    Ok(())
+}
+
+fn terms_of(book: &Book, listing: &Listing, sale: Option<&DropSale>) -> (Pricing, PriceSource) {
+    let Some(sale) = sale else {
+        return (listing.pricing, PriceSource::Listing);
+    };
+    let price = book.drop_prices.get(&(sale.drop_id, listing.listing_id));
+    sale.terms(price.copied(), &listing.pricing)
+}
+
+/// What else counts the units of a line.
+fn draws_of(
+    book: &Book,
+    place: &Place,
+    allotment_id: AllotmentId,
+    sale: Option<&DropSale>,
+    asked: &PlaceLine,
+) -> Draws {
+    let quotas = sale.and_then(|sale| book.quotas.get(&sale.drop_id));
+    let quota = quotas.and_then(|quotas| quota_of(quotas.iter(), &asked.touchpoints, book.now));
+    let stock = book.stocks.get(&allotment_id);
+    let allotment_person_limited = stock.is_some_and(|stock| stock.now.per_person_limit > 0);
+    let by_person = allotment_person_limited || sale.is_some_and(|sale| sale.per_person_limit > 0);
+    let person = by_person
+        .then(|| {
+            book.persons
+                .get(&(place.partner_id, place.shopper_ref.clone()))
+        })
+        .flatten();
+    Draws {
+        quota,
+        allotment_person_limited,
+        person: person.cloned(),
+    }
 }
 
 fn stricter(terms: Option<ShipTerms>, listing: &Listing) -> ShipTerms {

@@ -34,6 +34,8 @@ pub fn line(number: u128, quantity: i64, payable: i64, partner_discount: i64) ->
         touchpoints: Vec::new(),
         drop_id: None,
         drop_person_limited: false,
+        price_source: crate::model::PriceSource::Listing,
+        draws: crate::model::Draws::default(),
         collected_by: CollectedBy::Partner,
         legal_entity: String::new(),
     }

@@ -1,7 +1,7 @@
-//! Sellable units: allotments, what listings and drops may take of them, movements.
+//! Sellable units: allotments, what listings may take of them, movements. Drops are in [`super::drops`].
 
 use contracts::ErrorReason;
-use contracts::id::{AllotmentId, DropId, ListingId, MovementId, PartnerId, VariantId};
+use contracts::id::{AllotmentId, ListingId, MovementId, PartnerId, VariantId};
 use kit::clock::Micros;
 use kit::errors::Refusal;
 
@@ -24,6 +24,8 @@ pub struct Stock {
     pub held: i64,
     /// Sold.
     pub sold: i64,
+    /// The most units one person may hold and have bought of it; 0 for no limit.
+    pub per_person_limit: i64,
     /// Grows with every change but sales.
     pub version: i64,
     /// When it was created.
@@ -170,70 +172,6 @@ pub struct Movement {
 }
 
 words! {
-    /// Where a drop is; follows from the clock and EndDrop.
-    DropState {
-        /// Not begun.
-        Scheduled = "SCHEDULED",
-        /// Selling.
-        Open = "OPEN",
-        /// Over: by time, or ended early.
-        Ended = "ENDED",
-    }
-}
-
-/// A timed, quantity-limited sale of one allotment through several listings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropSale {
-    /// The drop.
-    pub drop_id: DropId,
-    /// What it sells.
-    pub allotment_id: AllotmentId,
-    /// Name for people.
-    pub display_name: String,
-    /// First moment of sale.
-    pub start_time: Micros,
-    /// First moment after.
-    pub end_time: Micros,
-    /// The most units it sells.
-    pub total_limit: i64,
-    /// The most units one shopper may hold and have bought in it; 0 for no limit.
-    pub per_person_limit: i64,
-    /// Units held and sold in it.
-    pub taken: i64,
-    /// When it was ended early.
-    pub ended_time: Option<Micros>,
-    /// Why it was ended early.
-    pub end_reason: String,
-    /// Grows with every change but sales.
-    pub version: i64,
-    /// When it was created.
-    pub create_time: Micros,
-}
-
-impl DropSale {
-    /// The etag that callers see.
-    pub fn etag(&self) -> String {
-        format!("v{}", self.version)
-    }
-
-    /// Where it is now.
-    pub fn state(&self, now: Micros) -> DropState {
-        if self.ended_time.is_some() || self.end_time <= now {
-            DropState::Ended
-        } else if self.start_time <= now {
-            DropState::Open
-        } else {
-            DropState::Scheduled
-        }
-    }
-
-    /// How many units it may still sell.
-    pub fn remaining(&self) -> i64 {
-        (self.total_limit - self.taken).max(0)
-    }
-}
-
-words! {
     /// What a stop of sale is for.
     StopKind {
         /// One listing.
@@ -243,15 +181,4 @@ words! {
         /// Every listing of a product.
         Product = "PRODUCT",
     }
-}
-
-/// One listing of a drop and what it sold in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropShare {
-    /// The listing.
-    pub listing_id: ListingId,
-    /// Its partner.
-    pub partner_id: PartnerId,
-    /// Units held and sold through it in the drop.
-    pub taken: i64,
 }

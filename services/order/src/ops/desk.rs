@@ -14,6 +14,7 @@ use kit::errors::Fault;
 
 use super::batch;
 use crate::Config;
+use crate::config::PersonLimits;
 use crate::model::command::{Answer, Command, Confirm, Place, Verdict};
 use crate::model::payment::Payment;
 use crate::model::{HoldRules, Placement};
@@ -34,6 +35,7 @@ pub fn hold_rules(config: &Config) -> HoldRules {
         ttl_max: Duration::from_secs(config.hold_ttl_max_s),
         extension_max: Duration::from_secs(config.hold_extension_max_s),
         total_max: Duration::from_secs(config.hold_total_max_s),
+        person_limits: config.person_limits == PersonLimits::On,
     }
 }
 

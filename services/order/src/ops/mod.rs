@@ -10,6 +10,7 @@ pub mod drops;
 pub mod expiry;
 pub mod keys;
 pub mod link;
+pub mod persons;
 pub mod quote;
 pub mod rate;
 pub mod read;

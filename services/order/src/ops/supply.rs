@@ -19,6 +19,8 @@ pub struct CreateAllotment {
     pub display_name: String,
     /// Units to begin with, not negative.
     pub initial_quantity: i64,
+    /// The most units one person may have of it; 0 for no limit.
+    pub per_person_limit: i64,
 }
 
 impl Operation for CreateAllotment {
@@ -41,6 +43,7 @@ impl Operation for CreateAllotment {
             available: self.initial_quantity,
             held: 0,
             sold: 0,
+            per_person_limit: self.per_person_limit,
             version: 1,
             create_time: now,
         };
@@ -150,6 +153,45 @@ fn draws_elsewhere() -> Refusal {
         "ASSIGNED",
         "The listing draws from another allotment already, and a listing draws from exactly one.",
     )
+}
+
+/// Sets the most units that one person may have of an allotment.
+#[derive(Clone, Debug)]
+pub struct SetPersonLimit {
+    /// Which.
+    pub allotment_id: AllotmentId,
+    /// 0 for no limit.
+    pub per_person_limit: i64,
+    /// The etag that was read; empty for any.
+    pub etag: String,
+}
+
+impl Operation for SetPersonLimit {
+    type Output = Allotment;
+
+    fn name(&self) -> &'static str {
+        "allotment.set_person_limit"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Allotment, Fault> {
+        let Some(mut stock) = supply::supply_lock(tx, &self.allotment_id).await? else {
+            return Err(Refusal::not_found("allotment").into());
+        };
+        if !self.etag.is_empty() && self.etag != stock.etag() {
+            return Err(Refusal::new(
+                ErrorReason::EtagMismatch,
+                "The allotment has changed since it was read; read it again.",
+            )
+            .into());
+        }
+        stock.per_person_limit = self.per_person_limit;
+        stock.version += 1;
+        supply::supply_update(tx, &stock).await?;
+        tx.publish(events::stock_changed(&stock));
+        let limit = format!("{} units", self.per_person_limit);
+        tx.audit(self.name(), self.allotment_id, limit);
+        supply::supply_with_listings(tx, stock).await
+    }
 }
 
 /// An allotment with its listings.
@@ -317,6 +359,7 @@ mod tests {
                 available,
                 held: 0,
                 sold: supplied - available,
+                per_person_limit: 0,
                 version: 1,
                 create_time: Micros(0),
             };

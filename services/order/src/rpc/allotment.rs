@@ -37,6 +37,11 @@ impl Api {
             request.initial_quantity,
             0..=parse::UNITS_MAX,
         );
+        let per_person_limit = v.range(
+            "per_person_limit",
+            request.per_person_limit,
+            0..=parse::UNITS_MAX,
+        );
         v.finish()?;
         let Some(variant_id) = variant_id else {
             return Err(Fault::internal("a parsed field is missing"));
@@ -46,6 +51,7 @@ impl Api {
             variant_id,
             display_name,
             initial_quantity,
+            per_person_limit,
         };
         let render = |created: &Allotment| pb::CreateAllotmentResponse {
             allotment: Some(render::allotment(created)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use contracts::id::{OrderId, OrderLineId, PartnerId, PaymentId, RefundId};
 use contracts::order::v1 as pb;
 use kit::caller::Caller;
+use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 use kit::validate::Violations;
 use prost::Message;
@@ -12,7 +13,7 @@ use prost::Message;
 use super::parse::{self, Unoffered, WantedLine};
 use super::{Api, answered, keyed, render, request_key};
 use crate::model::Destination;
-use crate::model::command::{Answer, Command, Confirm, Extend, Place, PlaceLine};
+use crate::model::command::{Answer, Command, Confirm, Extend, Place, PlaceLine, QuoteLine};
 use crate::model::payment::Signed;
 use crate::ops::desk::hold_rules;
 use crate::ops::keys::Asked;
@@ -21,6 +22,9 @@ use crate::quote::TOKEN_CHARS_MAX;
 use crate::statement::STATEMENT_CHARS_MAX;
 
 const EXTEND_HOLD: &str = "vitrine.order.v1.OrderService/ExtendHold";
+
+/// A quoted line, whether there are units for it, when its drop opens.
+type Quoted<'a> = ((&'a QuoteLine, &'a bool), &'a Option<Micros>);
 
 impl Api {
     pub(super) async fn quote_order(
@@ -53,13 +57,16 @@ impl Api {
             )
             .await?;
         let currency = quoted.quote.currency;
-        let line = |(line, available): (&crate::model::command::QuoteLine, &bool)| pb::QuotedLine {
+        let line = |((line, available), open_time): Quoted<'_>| pb::QuotedLine {
             listing_id: line.listing_id.into(),
             quantity: line.quantity,
             terms_version: line.terms_version,
             amount: Some(render::line_amount(currency, &line.amount)),
             available: *available,
-            ..pb::QuotedLine::default()
+            price_source: render::price_source(line.price_source).into(),
+            drop_id: line.drop_id.map(String::from).unwrap_or_default(),
+            drop_open_time: open_time.map(Micros::to_proto),
+            unit_price: render::price(line.unit_price),
         };
         Ok(pb::QuoteOrderResponse {
             lines: quoted
@@ -67,6 +74,7 @@ impl Api {
                 .lines
                 .iter()
                 .zip(&quoted.available)
+                .zip(&quoted.open_times)
                 .map(line)
                 .collect(),
             amount: Some(render::order_amount(&quoted.amount)),

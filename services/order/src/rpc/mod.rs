@@ -55,6 +55,7 @@ use crate::link::LinkSealer;
 use crate::model::command::{Answer, Render, RequestKey};
 use crate::ops::desk::Desk;
 use crate::ops::keys::KeyRing;
+use crate::person::PersonHasher;
 use crate::quote::QuoteSealer;
 
 /// The name that binds cursors to this service's feed.
@@ -69,6 +70,7 @@ pub struct Api {
     pub(crate) ids: SharedIds,
     pub(crate) sealer: Arc<QuoteSealer>,
     pub(crate) links: Arc<LinkSealer>,
+    pub(crate) persons: Option<Arc<PersonHasher>>,
     pub(crate) keys: KeyRing,
     pub(crate) fulfillment: FulfillmentServiceClient<Wire>,
     pub(crate) feed: FeedReader,
@@ -85,6 +87,8 @@ pub struct Made {
     pub sealer: QuoteSealer,
     /// Writes deep links.
     pub links: LinkSealer,
+    /// Hashes keys of people; none where limits per person are off.
+    pub persons: Option<PersonHasher>,
     /// The partners' keys.
     pub keys: KeyRing,
     /// The fulfillment service, with tokens of this one.
@@ -104,6 +108,7 @@ impl Api {
             ids: made.ids,
             sealer: Arc::new(made.sealer),
             links: Arc::new(made.links),
+            persons: made.persons.map(Arc::new),
             keys: made.keys,
             fulfillment: FulfillmentServiceClient::new(made.fulfillment),
             feed,

@@ -1,17 +1,20 @@
 //! From the model to the messages of the contract. Used by the RPCs and by the feed alike, so that an order
 //! looks the same wherever it is read.
 
+mod drops;
+
+pub use drops::{drop_sale, drop_sale_for};
+
 use contracts::common::v1 as common;
-use contracts::id::PartnerId;
 use contracts::money::{Currency, Money, Price};
 use contracts::order::v1 as pb;
 use kit::clock::Micros;
 
 use crate::model::{
-    AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination, DropSale,
-    DropShare, DropState, FulfillmentState, Line, LineAmount, LineQuantities, Movement,
+    AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination,
+    FulfillmentState, Line, LineAmount, LineQuantities, Movement,
     MovementKind, Order, OrderAmount, OrderState, Payment, PaymentOutcome, PaymentState, Placement,
-    Refund, RefundFailure, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
+    PriceSource,     Refund, RefundFailure, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
 };
 
 /// An amount of money.
@@ -19,7 +22,8 @@ pub fn money(currency: Currency, minor_units: i64) -> Option<common::Money> {
     Some(Money::new(currency, minor_units).to_proto())
 }
 
-fn price(price: Price) -> Option<common::Price> {
+/// A price for a quantity.
+pub fn price(price: Price) -> Option<common::Price> {
     Some(price.to_proto())
 }
 
@@ -102,7 +106,7 @@ fn line(currency: Currency, line: &Line, counted: &LineQuantities) -> pb::OrderL
         }
         .into(),
         legal_entity: line.legal_entity.clone(),
-        price_source: pb::PriceSource::Listing.into(),
+        price_source: price_source(line.price_source).into(),
     }
 }
 
@@ -255,7 +259,7 @@ pub fn allotment(allotment: &Allotment) -> pb::Allotment {
         listings: listings.iter().map(assignment).collect(),
         create_time: time(stock.create_time),
         etag: stock.etag(),
-        per_person_limit: 0,
+        per_person_limit: stock.per_person_limit,
     }
 }
 
@@ -288,48 +292,11 @@ pub fn movement(movement: &Movement) -> pb::Movement {
     }
 }
 
-/// A drop at `now` as the retailer sees it.
-pub fn drop_sale(drop: &DropSale, shares: &[DropShare], now: Micros) -> pb::Drop {
-    pb::Drop {
-        drop_id: drop.drop_id.into(),
-        allotment_id: drop.allotment_id.into(),
-        listing_ids: shares.iter().map(|share| share.listing_id.into()).collect(),
-        display_name: drop.display_name.clone(),
-        window: Some(common::Window {
-            start_time: time(drop.start_time),
-            end_time: time(drop.end_time),
-        }),
-        total_limit: drop.total_limit,
-        per_person_limit: drop.per_person_limit,
-        taken: drop.taken,
-        state: match drop.state(now) {
-            DropState::Scheduled => pb::DropState::Scheduled,
-            DropState::Open => pb::DropState::Open,
-            DropState::Ended => pb::DropState::Ended,
-        }
-        .into(),
-        create_time: time(drop.create_time),
-        etag: drop.etag(),
-        ..pb::Drop::default()
-    }
-}
-
-/// A drop at `now` as one partner sees it: its own listings and counts, and nothing of anybody else's.
-pub fn drop_sale_for(
-    drop: &DropSale,
-    shares: &[DropShare],
-    partner_id: &PartnerId,
-    now: Micros,
-) -> pb::Drop {
-    let own: Vec<DropShare> = shares
-        .iter()
-        .filter(|share| share.partner_id == *partner_id)
-        .cloned()
-        .collect();
-    pb::Drop {
-        allotment_id: String::new(),
-        taken: own.iter().map(|share| share.taken).sum(),
-        ..drop_sale(drop, &own, now)
+/// Whose terms made a price.
+pub fn price_source(source: PriceSource) -> pb::PriceSource {
+    match source {
+        PriceSource::Listing => pb::PriceSource::Listing,
+        PriceSource::Drop => pb::PriceSource::Drop,
     }
 }
 

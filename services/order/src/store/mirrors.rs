@@ -46,6 +46,17 @@ pub async fn partner_put(tx: &mut Tx, partner: &MirroredPartner) -> Result<(), F
     Ok(())
 }
 
+/// Whether the catalogue has told of a partner.
+pub async fn partner_is_known(tx: &mut Tx, partner_id: &PartnerId) -> Result<bool, Fault> {
+    let row = sql!(
+        tx,
+        optional(String,),
+        "SELECT partner_id FROM partner WHERE partner_id = $1",
+        partner_id
+    )?;
+    Ok(row.is_some())
+}
+
 /// A key that a partner signs payment statements with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirroredKey {

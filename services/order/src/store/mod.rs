@@ -12,6 +12,7 @@ pub mod order_list;
 pub mod order_progress;
 pub mod order_row;
 pub mod payment;
+pub mod persons;
 pub mod rate;
 pub mod refund;
 pub mod sales;

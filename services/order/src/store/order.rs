@@ -13,7 +13,7 @@ use super::{all_written, column, id, micros, word};
 use crate::model::refund::RefundShares;
 use crate::model::{
     AftersaleState, Balance, CancelReason, CareBlocks, FulfillmentState, Line, LineQuantities,
-    Order, OrderState, PaymentState, Placement,
+    Order, OrderState, PaymentState, Placement, QuotaOwner,
 };
 
 /// What was agreed for these orders. It never changes, so it may be read without a lock.
@@ -323,22 +323,24 @@ async fn lines_insert(tx: &mut Tx, orders: &[&Order]) -> Result<(), Fault> {
         postgres: "INSERT INTO order_line (order_id, line_number, order_line_id, listing_id, allotment_id, variant_id, \
                    product_id, sku, title, unit, terms_version, unit_price, per_quantity, price, retailer_discount, \
                    partner_discount, shipping, tax, tax_included, payable, commission, drop_id, drop_person_limited, \
-                   collected_by, legal_entity, touchpoints, ordered, cancelled, shipped, delivered, undelivered, \
-                   returned, refunded) \
+                   collected_by, legal_entity, touchpoints, ordered, cancelled, price_source, drop_quota, \
+                   allotment_person_limited, person, shipped, delivered, undelivered, returned, refunded) \
                    SELECT u.*, 0, 0, 0, 0, 0 FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], \
                    $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::BIGINT[], $12::BIGINT[], \
                    $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], \
                    $19::BOOLEAN[], $20::BIGINT[], $21::BIGINT[], $22::TEXT[], $23::BOOLEAN[], $24::TEXT[], \
-                   $25::TEXT[], $26::TEXT[], $27::BIGINT[], $28::BIGINT[]) AS u",
+                   $25::TEXT[], $26::TEXT[], $27::BIGINT[], $28::BIGINT[], $29::TEXT[], $30::TEXT[], $31::BOOLEAN[], \
+                   $32::TEXT[]) AS u",
         sqlite: "INSERT INTO order_line (order_id, line_number, order_line_id, listing_id, allotment_id, variant_id, \
                  product_id, sku, title, unit, terms_version, unit_price, per_quantity, price, retailer_discount, \
                  partner_discount, shipping, tax, tax_included, payable, commission, drop_id, drop_person_limited, \
-                 collected_by, legal_entity, touchpoints, ordered, cancelled, shipped, delivered, undelivered, \
-                 returned, refunded) \
+                 collected_by, legal_entity, touchpoints, ordered, cancelled, price_source, drop_quota, \
+                 allotment_person_limited, person, shipped, delivered, undelivered, returned, refunded) \
                  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
                  value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
                  value->>16, value->>17, value->>18, value->>19, value->>20, value->>21, value->>22, value->>23, \
-                 value->>24, value->>25, value->>26, value->>27, 0, 0, 0, 0, 0 FROM json_each($1)",
+                 value->>24, value->>25, value->>26, value->>27, value->>28, value->>29, value->>30, value->>31, \
+                 0, 0, 0, 0, 0 FROM json_each($1)",
         columns: [
             column(lines, |l| l.0), column(lines, |l| l.1), column(lines, |l| l.2.order_line_id),
             column(lines, |l| l.2.listing_id), column(lines, |l| l.2.allotment_id), column(lines, |l| l.2.variant_id),
@@ -353,7 +355,10 @@ async fn lines_insert(tx: &mut Tx, orders: &[&Order]) -> Result<(), Fault> {
             column(lines, |l| l.2.drop_id.as_ref().map_or("", |drop_id| drop_id.as_str())),
             column(lines, |l| l.2.drop_person_limited), column(lines, |l| l.2.collected_by.as_str()),
             column(lines, |l| l.2.legal_entity.as_str()), touchpoints, column(lines, |l| l.3.ordered),
-            column(lines, |l| l.3.cancelled)
+            column(lines, |l| l.3.cancelled), column(lines, |l| l.2.price_source.as_str()),
+            column(lines, |l| l.2.draws.quota.as_ref().map_or("", QuotaOwner::as_str)),
+            column(lines, |l| l.2.draws.allotment_person_limited),
+            column(lines, |l| l.2.draws.person.as_deref().unwrap_or_default())
         ]
     )?;
     Ok(())

@@ -8,7 +8,8 @@ use kit::errors::Fault;
 
 use super::{currency, id, opt_id, span, word};
 use crate::model::{
-    CollectedBy, Destination, Line, LineAmount, OrderAmount, Placement, ShipTerms, Unit,
+    CollectedBy, Destination, Draws, Line, LineAmount, OrderAmount, Placement, PriceSource,
+    QuotaOwner, ShipTerms, Unit,
 };
 
 /// The columns that [`PlacementRow`] reads, of `orders AS o` and `order_line AS l`, named one by one: a
@@ -23,7 +24,7 @@ macro_rules! placement_columns {
          l.retailer_discount AS line_retailer_discount, l.partner_discount AS line_partner_discount, \
          l.shipping AS line_shipping, l.tax AS line_tax, l.tax_included, l.payable AS line_payable, \
          l.commission AS line_commission, l.drop_id, l.drop_person_limited, l.collected_by, l.legal_entity, \
-         l.touchpoints, l.ordered "
+         l.touchpoints, l.ordered, l.price_source, l.drop_quota, l.allotment_person_limited, l.person "
     };
 }
 pub(crate) use placement_columns;
@@ -76,6 +77,10 @@ pub(super) struct PlacementRow {
     legal_entity: String,
     touchpoints: String,
     ordered: i64,
+    price_source: String,
+    drop_quota: String,
+    allotment_person_limited: bool,
+    person: String,
 }
 
 /// Reads placements from rows where an order's lines follow one another in their order.
@@ -125,11 +130,29 @@ impl PlacementRow {
             touchpoints: serde_json::from_str(&self.touchpoints).map_err(Fault::internal)?,
             drop_id: opt_id(&self.drop_id)?,
             drop_person_limited: self.drop_person_limited,
+            price_source: word(
+                PriceSource::parse(&self.price_source),
+                "order_line.price_source",
+            )?,
+            draws: self.draws()?,
             collected_by: word(
                 CollectedBy::parse(&self.collected_by),
                 "order_line.collected_by",
             )?,
             legal_entity: std::mem::take(&mut self.legal_entity),
+        })
+    }
+
+    fn draws(&mut self) -> Result<Draws, Fault> {
+        let quota = match self.drop_quota.as_str() {
+            "" => None,
+            owner => Some(word(QuotaOwner::parse(owner), "order_line.drop_quota")?),
+        };
+        let person = std::mem::take(&mut self.person);
+        Ok(Draws {
+            quota,
+            allotment_person_limited: self.allotment_person_limited,
+            person: (!person.is_empty()).then_some(person),
         })
     }
 

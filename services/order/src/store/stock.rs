@@ -2,10 +2,12 @@
 
 use ::store::{Tx, bulk};
 use contracts::id::{AllotmentId, DropId, ListingId};
+use contracts::money::Price;
 use kit::clock::Micros;
 use kit::errors::Fault;
 
-use super::{all_written, column, id};
+use super::drops::{announced, drop_price};
+use super::{all_written, column, id, opt_id};
 use crate::model::book::ShopperKey;
 use crate::model::{DropSale, Movement, Stock};
 
@@ -18,6 +20,7 @@ struct StockRow {
     available: i64,
     held: i64,
     sold: i64,
+    per_person_limit: i64,
     version: i64,
     create_time: i64,
 }
@@ -32,6 +35,7 @@ impl StockRow {
             available: self.available,
             held: self.held,
             sold: self.sold,
+            per_person_limit: self.per_person_limit,
             version: self.version,
             create_time: Micros(self.create_time),
         })
@@ -51,11 +55,11 @@ pub async fn allotments_lock(tx: &mut Tx, ids: &[AllotmentId]) -> Result<Vec<Sto
     let rows = bulk!(
         tx,
         all StockRow,
-        postgres: "SELECT a.allotment_id, a.variant_id, a.display_name, a.supplied, a.available, a.held, a.sold, a.version, \
-                   a.create_time FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
+        postgres: "SELECT a.allotment_id, a.variant_id, a.display_name, a.supplied, a.available, a.held, a.sold, \
+                   a.per_person_limit, a.version, a.create_time FROM UNNEST($1::TEXT[]) AS k(id) CROSS JOIN LATERAL \
                    (SELECT * FROM allotment WHERE allotment_id = k.id LIMIT 1 FOR UPDATE) AS a",
-        sqlite: "SELECT a.allotment_id, a.variant_id, a.display_name, a.supplied, a.available, a.held, a.sold, a.version, \
-                   a.create_time FROM json_each($1) AS k CROSS JOIN allotment AS a ON a.allotment_id = k.value->>0",
+        sqlite: "SELECT a.allotment_id, a.variant_id, a.display_name, a.supplied, a.available, a.held, a.sold, \
+                   a.per_person_limit, a.version, a.create_time FROM json_each($1) AS k CROSS JOIN allotment AS a ON a.allotment_id = k.value->>0",
         columns: [ids]
     )?;
     rows.into_iter().map(StockRow::read).collect()
@@ -68,50 +72,76 @@ struct DropRow {
     drop_id: String,
     allotment_id: String,
     display_name: String,
+    announce_time: i64,
     start_time: i64,
     end_time: i64,
     total_limit: i64,
     per_person_limit: i64,
+    discount_basis_points: i64,
+    quota_total: i64,
     taken: i64,
     ended_time: Option<i64>,
     end_reason: String,
     version: i64,
     create_time: i64,
+    currency_code: String,
+    price: i64,
+    per_quantity: i64,
+}
+
+/// A drop, with one of its listings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropLine {
+    /// The drop.
+    pub sale: DropSale,
+    /// The listing.
+    pub listing_id: ListingId,
+    /// What it took.
+    pub taken: i64,
+    /// What it costs in the drop, where the drop says it.
+    pub price: Option<Price>,
 }
 
 impl DropRow {
-    fn read(self) -> Result<(ListingId, i64, DropSale), Fault> {
+    fn read(self) -> Result<DropLine, Fault> {
         let sale = DropSale {
             drop_id: id(&self.drop_id)?,
             allotment_id: id(&self.allotment_id)?,
             display_name: self.display_name,
+            announce_time: announced(self.announce_time),
             start_time: Micros(self.start_time),
             end_time: Micros(self.end_time),
             total_limit: self.total_limit,
             per_person_limit: self.per_person_limit,
+            discount_basis_points: self.discount_basis_points,
+            quota_total: self.quota_total,
             taken: self.taken,
             ended_time: self.ended_time.map(Micros),
             end_reason: self.end_reason,
             version: self.version,
             create_time: Micros(self.create_time),
         };
-        Ok((id(&self.listing_id)?, self.listing_taken, sale))
+        Ok(DropLine {
+            sale,
+            listing_id: id(&self.listing_id)?,
+            taken: self.listing_taken,
+            price: drop_price(&self.currency_code, self.price, self.per_quantity)?,
+        })
     }
 }
 
 /// Named one by one: a prepared `*` breaks when a migration adds a column.
 macro_rules! drop_columns {
     () => {
-        "l.listing_id, l.taken AS listing_taken, d.drop_id, d.allotment_id, d.display_name, d.start_time, \
-         d.end_time, d.total_limit, d.per_person_limit, d.taken, d.ended_time, d.end_reason, d.version, d.create_time "
+        "l.listing_id, l.taken AS listing_taken, d.drop_id, d.allotment_id, d.display_name, \
+         d.announce_time, d.start_time, d.end_time, d.total_limit, d.per_person_limit, d.discount_basis_points, \
+         d.quota_total, d.taken, d.ended_time, d.end_reason, d.version, d.create_time, l.currency_code, l.price, \
+         l.per_quantity "
     };
 }
 
 /// The drops that these listings take part in and that are not over, with what each listing took in them.
-pub async fn drops_ahead(
-    tx: &mut Tx,
-    ids: &[ListingId],
-) -> Result<Vec<(ListingId, i64, DropSale)>, Fault> {
+pub async fn drops_ahead(tx: &mut Tx, ids: &[ListingId]) -> Result<Vec<DropLine>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -136,7 +166,7 @@ pub async fn drops_ahead(
 pub async fn drops_of_lines(
     tx: &mut Tx,
     keys: &[(DropId, ListingId)],
-) -> Result<Vec<(ListingId, i64, DropSale)>, Fault> {
+) -> Result<Vec<DropLine>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -173,7 +203,7 @@ pub async fn shopper_counts(
                  CROSS JOIN shopper_count AS s ON s.scope = k.value->>0 AND s.partner_id = k.value->>1 \
                  AND s.shopper_ref = k.value->>2",
         columns: [
-            column(keys, |key| key.scope.as_str()), column(keys, |key| key.partner_id),
+            column(keys, |key| key.scope.as_str()), column(keys, |key| key.partner()),
             column(keys, |key| key.shopper_ref.as_str())
         ]
     )?;
@@ -181,7 +211,7 @@ pub async fn shopper_counts(
         Ok((
             ShopperKey {
                 scope,
-                partner_id: id(&partner_id)?,
+                partner_id: opt_id(&partner_id)?,
                 shopper_ref,
             },
             taken,
@@ -310,7 +340,7 @@ pub async fn shopper_counts_change(
                      ON CONFLICT (scope, partner_id, shopper_ref) \
                      DO UPDATE SET taken = shopper_count.taken + excluded.taken",
             columns: [
-                column(&more, |(key, _)| key.scope.as_str()), column(&more, |(key, _)| key.partner_id),
+                column(&more, |(key, _)| key.scope.as_str()), column(&more, |(key, _)| key.partner()),
                 column(&more, |(key, _)| key.shopper_ref.as_str()), column(&more, |(_, difference)| *difference)
             ]
         )?;
@@ -329,7 +359,7 @@ pub async fn shopper_counts_change(
                  WHERE shopper_count.scope = u.value->>0 AND shopper_count.partner_id = u.value->>1 \
                  AND shopper_count.shopper_ref = u.value->>2",
         columns: [
-            column(&less, |(key, _)| key.scope.as_str()), column(&less, |(key, _)| key.partner_id),
+            column(&less, |(key, _)| key.scope.as_str()), column(&less, |(key, _)| key.partner()),
             column(&less, |(key, _)| key.shopper_ref.as_str()), column(&less, |(_, difference)| *difference)
         ]
     )?;

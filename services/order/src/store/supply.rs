@@ -21,6 +21,7 @@ struct StockRow {
     available: i64,
     held: i64,
     sold: i64,
+    per_person_limit: i64,
     version: i64,
     create_time: i64,
 }
@@ -35,6 +36,7 @@ impl StockRow {
             available: self.available,
             held: self.held,
             sold: self.sold,
+            per_person_limit: self.per_person_limit,
             version: self.version,
             create_time: Micros(self.create_time),
         })
@@ -72,7 +74,7 @@ pub async fn supply_insert(tx: &mut Tx, stock: &Stock) -> Result<(), Fault> {
         tx,
         execute,
         "INSERT INTO allotment (allotment_id, variant_id, display_name, supplied, available, held, sold, version, \
-         create_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         create_time, per_person_limit) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         stock.allotment_id,
         stock.variant_id,
         &stock.display_name,
@@ -81,7 +83,8 @@ pub async fn supply_insert(tx: &mut Tx, stock: &Stock) -> Result<(), Fault> {
         stock.held,
         stock.sold,
         stock.version,
-        stock.create_time
+        stock.create_time,
+        stock.per_person_limit
     )?;
     Ok(())
 }
@@ -93,7 +96,7 @@ pub async fn supply_lock(tx: &mut Tx, allotment_id: &AllotmentId) -> Result<Opti
         tx,
         optional StockRow,
         "UPDATE allotment SET version = version WHERE allotment_id = $1 RETURNING allotment_id, variant_id, \
-         display_name, supplied, available, held, sold, version, create_time",
+         display_name, supplied, available, held, sold, per_person_limit, version, create_time",
         allotment_id
     )?;
     row.map(StockRow::model).transpose()
@@ -104,14 +107,15 @@ pub async fn supply_update(tx: &mut Tx, stock: &Stock) -> Result<(), Fault> {
     let rows = sql!(
         tx,
         execute,
-        "UPDATE allotment SET supplied = $1, available = $2, version = $3 WHERE allotment_id = $4 AND held = $5 \
-         AND sold = $6",
+        "UPDATE allotment SET supplied = $1, available = $2, version = $3, per_person_limit = $7 \
+         WHERE allotment_id = $4 AND held = $5 AND sold = $6",
         stock.supplied,
         stock.available,
         stock.version,
         stock.allotment_id,
         stock.held,
-        stock.sold
+        stock.sold,
+        stock.per_person_limit
     )?;
     if rows == 1 {
         Ok(())
@@ -127,7 +131,7 @@ pub async fn supply_by_id(tx: &mut Tx, allotment_id: &AllotmentId) -> Result<Opt
     let row = sql!(
         tx,
         optional StockRow,
-        "SELECT allotment_id, variant_id, display_name, supplied, available, held, sold, version, create_time \
+        "SELECT allotment_id, variant_id, display_name, supplied, available, held, sold, per_person_limit, version, create_time \
          FROM allotment WHERE allotment_id = $1",
         allotment_id
     )?;
@@ -139,7 +143,7 @@ pub async fn supply_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<All
     let rows = sql!(
         tx,
         all StockRow,
-        "SELECT allotment_id, variant_id, display_name, supplied, available, held, sold, version, create_time \
+        "SELECT allotment_id, variant_id, display_name, supplied, available, held, sold, per_person_limit, version, create_time \
          FROM allotment WHERE allotment_id > $1 ORDER BY allotment_id LIMIT $2",
         after,
         limit

@@ -53,6 +53,7 @@ impl Operation for Dump {
         );
         table!("drop_sale", "drop_id", "taken", "version", "ended_time");
         table!("drop_listing", "drop_id", "listing_id", "taken");
+        table!("drop_quota", "drop_id", "owner", "unit_limit", "taken");
         // A counter at nothing is the same as none.
         table!(
             "shopper_count WHERE taken <> 0",
@@ -109,6 +110,9 @@ impl Operation for Dump {
             "commission",
             "drop_id",
             "touchpoints",
+            "price_source",
+            "drop_quota",
+            "person",
             "ordered",
             "cancelled",
             "refunded"
@@ -247,10 +251,44 @@ impl Operation for Check {
             concat!(
                 "SELECT s.scope || ' ' || s.shopper_ref FROM shopper_count AS s WHERE s.taken <> ",
                 taken!(
-                    "AND o.partner_id = s.partner_id AND o.shopper_ref = s.shopper_ref \
-                     AND (l.listing_id = s.scope OR l.drop_id = s.scope)"
+                    "AND CASE WHEN l.listing_id = s.scope \
+                     THEN o.partner_id = s.partner_id AND o.shopper_ref = s.shopper_ref \
+                     WHEN l.drop_id = s.scope OR (l.allotment_id = s.scope AND l.allotment_person_limited) \
+                     THEN (l.person = '' AND o.partner_id = s.partner_id AND o.shopper_ref = s.shopper_ref) \
+                     OR (l.person <> '' AND s.partner_id = '' AND l.person = s.shopper_ref) ELSE FALSE END"
                 )
             )
+        );
+        none!(
+            "a quota counts its lines",
+            concat!(
+                "SELECT q.owner FROM drop_quota AS q WHERE q.taken <> ",
+                taken!("AND l.drop_id = q.drop_id AND l.drop_quota = q.owner")
+            )
+        );
+        none!(
+            "quotas are a part of their drop",
+            "SELECT d.drop_id FROM drop_sale AS d WHERE d.taken > d.total_limit OR d.quota_total <> \
+             (SELECT COALESCE(CAST(SUM(unit_limit) AS BIGINT), 0) FROM drop_quota AS q WHERE q.drop_id = d.drop_id)"
+        );
+        let now = tx.now();
+        let found = sql!(
+            tx,
+            all(String,),
+            "SELECT d.drop_id FROM drop_sale AS d WHERE d.taken + (SELECT COALESCE(CAST(SUM(unit_limit - taken) AS BIGINT), 0) \
+             FROM drop_quota AS q WHERE q.drop_id = d.drop_id AND (q.release_time IS NULL OR q.release_time > $1)) \
+             > d.total_limit",
+            now
+        )?;
+        wrong.extend(
+            found
+                .into_iter()
+                .map(|(row,)| format!("what is set aside was sold: {row}")),
+        );
+        none!(
+            "no person is over an allotment's limit",
+            "SELECT s.scope || ' ' || s.shopper_ref FROM shopper_count AS s JOIN allotment AS a ON a.allotment_id = s.scope \
+             WHERE a.per_person_limit > 0 AND s.taken > a.per_person_limit"
         );
         none!(
             "no shopper is over a listing's limit",

@@ -12,12 +12,15 @@ use order::model::command::{
     RequestKey, Resume, Stop, StopTarget,
 };
 use order::model::payment::Signed;
-use order::model::{CancelReason, Destination, LineAmount, MovementKind, Touchpoint};
+use order::model::{CancelReason, Destination, LineAmount, MovementKind, PriceSource, Touchpoint};
 
 use super::{OFFERS, allotment, listing, nth, partner};
 
-/// What a line of an offer costs: 5 % off, tax included, no shipping.
+/// What a line of an offer costs: 5 % off, tax included, no shipping; in its drop what the drop says.
 pub fn payable(number: usize, quantity: i64) -> i64 {
+    if let Some(price) = OFFERS[number].drop_price {
+        return price * quantity;
+    }
     let price = OFFERS[number].price * quantity;
     price - contracts::money::scale(price, 500, 10_000).expect("small amounts")
 }
@@ -62,9 +65,10 @@ pub fn place(
         quantity: *quantity,
         partner_discount: None,
         touchpoints: vec![Touchpoint {
-            outlet_id: None,
+            // Some come by a creator or an outlet that units of a drop are set aside for.
+            outlet_id: (shopper % 4 == 1).then(|| nth(0)),
             room_id: None,
-            creator_id: None,
+            creator_id: (shopper % 4 == 0).then(|| nth(0)),
             surface: "live_card".into(),
             media_time_ms: 7,
             touch_time: Some(Micros(5)),
@@ -106,6 +110,8 @@ pub fn quote(place: &Place, wrong: u8) -> Result<Quote, Refusal> {
                 payable,
                 ..LineAmount::default()
             },
+            price_source: PriceSource::Listing,
+            drop_id: None,
         }
     };
     Ok(Quote {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::id::{
-    AllotmentId, DropId, Id, ListingId, MovementId, PartnerId, ProductId, VariantId,
+    AllotmentId, DropId, Id, ListingId, MovementId, PartnerId, ProductId, VariantId, kind,
 };
 use kit::caller::Caller;
+use kit::clock::Micros;
 use kit::errors::Fault;
 use order::model::HoldRules;
 use order::model::command::{Command, Verdict};
@@ -56,6 +57,8 @@ pub struct Offer {
     pub territories: &'static str,
     pub mode: &'static str,
     pub drop: Option<usize>,
+    /// What it costs in its drop.
+    pub drop_price: Option<i64>,
 }
 
 pub const PLAIN: Offer = Offer {
@@ -69,6 +72,7 @@ pub const PLAIN: Offer = Offer {
     territories: "",
     mode: "IN_APP",
     drop: None,
+    drop_price: None,
 };
 
 /// Two partners that sell from shared pools, a third that is suspended, and one listing for every reason not
@@ -130,6 +134,7 @@ pub const OFFERS: [Offer; 13] = [
     Offer {
         draws: Some((1, 0)),
         drop: Some(1),
+        drop_price: Some(1_111),
         shopper_limit: 5,
         ..PLAIN
     },
@@ -146,13 +151,88 @@ pub const SUPPLY: [i64; 3] = [16, 10, 500];
 pub const DROP_DELAYS_S: [i64; 2] = [0, 600];
 pub const DROP_LENGTH_S: i64 = 1_200;
 pub const DROP_LIMITS: [(i64, i64); 2] = [(9, 4), (6, 0)];
+/// Of drop 0 this many units are set aside for creator 0 until the release, and so many for outlet 0 for good.
+pub const QUOTAS: (i64, i64) = (3, 2);
+pub const RELEASE_DELAY_S: u64 = 450;
+/// What one person may have of allotment 0.
+pub const PERSON_LIMIT: i64 = 7;
 
 pub const RULES: HoldRules = HoldRules {
     ttl: Duration::from_secs(300),
     ttl_max: Duration::from_secs(900),
     extension_max: Duration::from_secs(300),
     total_max: Duration::from_secs(1_000),
+    person_limits: true,
 };
+
+/// Sets units of drop 0 aside, limits people, and says who is one: shoppers 0 and 1 of partner 0 and shopper 0 of
+/// partner 1 are the same.
+async fn divide(tx: &mut Tx) -> Result<(), Fault> {
+    let release = tx.now().plus(Duration::from_secs(RELEASE_DELAY_S));
+    quota_insert(
+        tx,
+        drop_id(0),
+        nth::<kind::Creator>(0).as_str(),
+        QUOTAS.0,
+        Some(release),
+    )
+    .await?;
+    quota_insert(
+        tx,
+        drop_id(0),
+        nth::<kind::Outlet>(0).as_str(),
+        QUOTAS.1,
+        None,
+    )
+    .await?;
+    sql!(
+        tx,
+        execute,
+        "UPDATE allotment SET per_person_limit = $1 WHERE allotment_id = $2",
+        PERSON_LIMIT,
+        allotment(0)
+    )?;
+    for (whose, shopper) in [(0, 0), (0, 1), (1, 0)] {
+        let now = tx.now();
+        sql!(
+            tx,
+            execute,
+            "INSERT INTO person_link (partner_id, shopper_ref, person, actor, update_time) \
+             VALUES ($1, $2, 'somebody', 'test', $3)",
+            partner(whose),
+            format!("shopper-{shopper}"),
+            now
+        )?;
+    }
+    Ok(())
+}
+
+/// Sets units of a drop aside.
+pub async fn quota_insert(
+    tx: &mut Tx,
+    drop_id: DropId,
+    owner: &str,
+    unit_limit: i64,
+    release_time: Option<Micros>,
+) -> Result<(), Fault> {
+    sql!(
+        tx,
+        execute,
+        "INSERT INTO drop_quota (drop_id, owner, unit_limit, taken, release_time) VALUES ($1, $2, $3, 0, $4)",
+        drop_id,
+        owner,
+        unit_limit,
+        release_time
+    )?;
+    sql!(
+        tx,
+        execute,
+        "UPDATE drop_sale SET quota_total = quota_total + $1 WHERE drop_id = $2",
+        unit_limit,
+        drop_id
+    )?;
+    Ok(())
+}
 
 /// Empties every table and enters the catalogue.
 pub struct Reset;
@@ -209,22 +289,44 @@ impl Operation for Reset {
         }
         for (number, offer) in OFFERS.iter().enumerate() {
             if let Some(sale) = offer.drop {
+                let code = if offer.drop_price.is_some() {
+                    offer.currency
+                } else {
+                    ""
+                };
                 sql!(
                     tx,
                     execute,
-                    "INSERT INTO drop_listing (drop_id, listing_id, taken) VALUES ($1, $2, 0)",
+                    "INSERT INTO drop_listing (drop_id, listing_id, taken, currency_code, price) \
+                     VALUES ($1, $2, 0, $3, $4)",
                     drop_id(sale),
-                    listing(number)
+                    listing(number),
+                    code,
+                    offer.drop_price.unwrap_or(0)
                 )?;
             }
         }
-        Ok(())
+        divide(tx).await
     }
 }
 
 async fn empty(tx: &mut Tx) -> Result<(), Fault> {
     macro_rules! delete {
         ($($table:literal),+) => { $(sql!(tx, execute, concat!("DELETE FROM ", $table))?;)+ };
+    }
+    // The ledger refuses to be emptied, so its guard is taken away.
+    match tx.engine() {
+        ::store::Engine::Sqlite => {
+            sql!(
+                tx,
+                execute,
+                "DROP TRIGGER IF EXISTS ledger_entry_never_goes"
+            )?;
+            sql!(tx, execute, "DELETE FROM ledger_entry")?;
+        }
+        ::store::Engine::Postgres => {
+            sql!(tx, execute, "TRUNCATE ledger_entry")?;
+        }
     }
     delete!(
         "refund",
@@ -234,6 +336,8 @@ async fn empty(tx: &mut Tx) -> Result<(), Fault> {
         "orders",
         "sale_stop",
         "shopper_count",
+        "person_link",
+        "drop_quota",
         "drop_listing",
         "drop_sale",
         "allotment_listing",
@@ -268,7 +372,7 @@ pub async fn supply(tx: &mut Tx, allotment_id: AllotmentId, supplied: i64) -> Re
         "INSERT INTO allotment (allotment_id, variant_id, display_name, supplied, available, held, sold, version, \
          create_time) VALUES ($1, $2, 'A', $3, $3, 0, 0, 1, $4)",
         allotment_id,
-        nth::<contracts::id::kind::Variant>(0),
+        nth::<kind::Variant>(0),
         supplied,
         now
     )?;

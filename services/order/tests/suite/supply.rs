@@ -130,6 +130,7 @@ on_both_engines! {
             variant_id: variant_id(1).into(),
             display_name: "Autumn".into(),
             initial_quantity: 5,
+            ..Default::default()
         };
         refused(ops.allotments.create_allotment(request.clone()).await, "NOT_FOUND", Code::NotFound);
         world.furnish().await;

@@ -306,6 +306,7 @@ impl World {
             variant_id: variant_id(variant).into(),
             display_name: "Autumn".into(),
             initial_quantity: units,
+            ..Default::default()
         };
         let created = self
             .ops()

@@ -250,6 +250,7 @@ async fn allotments(
             variant_id: variant_id.clone(),
             display_name: PRODUCTS[product].title.into(),
             initial_quantity: first,
+            ..Default::default()
         };
         let allotment = until_known("an allotment", || {
             let (request, mut client) = (request.clone(), ops.allotments());

@@ -152,6 +152,7 @@ async fn create(caller: &Caller, args: &ImportArgs, row: &Units) -> Result<Done,
         variant_id: row.variant_id.to_string(),
         display_name: row.sku.to_string(),
         initial_quantity: row.units,
+        ..Default::default()
     };
     for _ in 0..LEARN_TRIES {
         let answer = retrying(|| {

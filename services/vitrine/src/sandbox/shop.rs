@@ -182,6 +182,7 @@ async fn offer(
         variant_id,
         display_name: article.title.into(),
         initial_quantity: article.units,
+        ..Default::default()
     };
     let allotment_id = known!("units", house.allotments().create_allotment(request))?
         .allotment

@@ -1,12 +1,13 @@
 //! Placing: what is sold, to whom, within which limits.
 
 mod after;
+mod drops;
 
 use std::time::Duration;
 
 use contracts::id::{
-    AllotmentId, DropId, ListingId, MovementId, OrderLineId, PaymentId, ProductId, RefundId,
-    StopId, VariantId,
+    AllotmentId, ListingId, MovementId, OrderLineId, PaymentId, ProductId, RefundId, StopId,
+    VariantId,
 };
 use contracts::money::{Currency, Price};
 use kit::clock::Micros;
@@ -18,7 +19,7 @@ use crate::model::command::{Move, PlaceLine, Resume, Stop, StopTarget};
 use crate::model::listing::{Listing, ListingState, PartnerState, PurchaseMode, Unit};
 use crate::model::order::{CancelReason, Destination, PaymentState, ShipBlock};
 use crate::model::payment::Signed;
-use crate::model::stock::{Assignment, DropSale, MovementKind, Stock};
+use crate::model::stock::{Assignment, MovementKind, Stock};
 
 const NOW: Micros = Micros(1_767_225_600_000_000);
 const PRICE: i64 = 1_000;
@@ -73,6 +74,7 @@ fn book(units: i64, change: impl Fn(&mut Listing)) -> Book {
         ttl_max: Duration::from_secs(900),
         extension_max: Duration::from_secs(300),
         total_max: Duration::from_secs(1_000),
+        person_limits: false,
     };
     let mut book = Book::new(NOW, rules);
     let stock = Stock {
@@ -83,6 +85,7 @@ fn book(units: i64, change: impl Fn(&mut Listing)) -> Book {
         available: units,
         held: 0,
         sold: 0,
+        per_person_limit: 0,
         version: 1,
         create_time: NOW,
     };
@@ -378,52 +381,4 @@ fn limits_count_what_is_held_and_bought() {
         (refusal.reason, refusal.metadata["available"].as_str()),
         (ErrorReason::SoldOut, "1")
     );
-}
-
-#[test]
-fn a_drop_sells_in_its_window_within_its_limits() {
-    let sale = |start: i64, end: i64| DropSale {
-        drop_id: DropId::from_uuid(1),
-        allotment_id: AllotmentId::from_uuid(1),
-        display_name: String::new(),
-        start_time: Micros(NOW.0 + start),
-        end_time: Micros(NOW.0 + end),
-        total_limit: 3,
-        per_person_limit: 2,
-        taken: 0,
-        ended_time: None,
-        end_reason: String::new(),
-        version: 1,
-        create_time: NOW,
-    };
-    let with = |sale: DropSale| {
-        let mut book = book(10, |_| {});
-        book.listing_drops.insert(listing_id(1), vec![sale.drop_id]);
-        book.add_drop(sale);
-        book
-    };
-    assert_eq!(
-        reason(ask(&mut with(sale(1, 2)), place(1, &[(1, 1)]))),
-        ErrorReason::DropClosed
-    );
-    let mut over = with(sale(-2, 0));
-    assert!(
-        ask(&mut over, place(1, &[(1, 5)])).is_ok(),
-        "after the drop the listing sells as before"
-    );
-    assert_eq!(over.drop_counts[&DropId::from_uuid(1)], Count::new(0));
-
-    let mut open = with(sale(0, 1));
-    assert_eq!(
-        reason(ask(&mut open, place(1, &[(1, 3)]))),
-        ErrorReason::LimitExceeded
-    );
-    assert!(ask(&mut open, place(2, &[(1, 2)])).is_ok());
-    let mut other = place(3, &[(1, 2)]);
-    other.shopper_ref = "another".into();
-    assert_eq!(reason(ask(&mut open, other.clone())), ErrorReason::SoldOut);
-    other.lines[0].quantity = 1;
-    other.expected_payable = Some(Money::new(Currency::EUR, PRICE));
-    assert!(ask(&mut open, other).is_ok());
-    assert_eq!(open.drop_counts[&DropId::from_uuid(1)].now, 3);
 }

@@ -9,7 +9,10 @@ use kit::errors::Fault;
 
 use crate::model::book::{Book, Count, KeyName, OrderSlot, PlaceKey, ShopperKey, Tracked};
 use crate::model::command::{Command, Place, StopTarget};
-use crate::model::{DropSale, DropState, OrderState, Placement};
+use crate::model::{OrderState, Placement};
+use crate::store::persons::ShopperName;
+use crate::store::stock::DropLine;
+use crate::store::{drops as store_drops, persons as store_persons};
 use crate::store::{key, listing, order, payment, stock, stop, supply};
 
 /// Fills the book. The answer says for each command whether its key was found taken: it only reads then.
@@ -26,7 +29,8 @@ pub(super) async fn load(
         .map(|(command, _)| *command)
         .collect();
     lock(tx, book, &open, &placements).await?;
-    units(tx, book, &open).await?;
+    listings(tx, book, &open).await?;
+    counters(tx, book, &open).await?;
     Ok(answered)
 }
 
@@ -36,7 +40,7 @@ pub(in crate::ops) async fn look(
     book: &mut Book,
     placement: &Command,
 ) -> Result<(), Fault> {
-    units(tx, book, &[placement]).await?;
+    listings(tx, book, &[placement]).await?;
     let ids: BTreeSet<AllotmentId> = book
         .assignments
         .values()
@@ -47,7 +51,7 @@ pub(in crate::ops) async fn look(
             book.stocks.insert(allotment_id, Tracked::new(stock));
         }
     }
-    Ok(())
+    counters(tx, book, &[placement]).await
 }
 
 type Placements = BTreeMap<OrderId, Arc<Placement>>;
@@ -234,14 +238,14 @@ fn listings_of(place: &Place) -> impl Iterator<Item = ListingId> {
     place.lines.iter().map(|line| line.listing_id)
 }
 
-/// Reads what counts units and what stops sales, under the locks.
-async fn units(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fault> {
+/// Reads the listings and what they draw from, under the locks.
+async fn listings(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fault> {
     let late = late_payments(book, open);
     let placed: BTreeSet<ListingId> = places(open).flat_map(listings_of).collect();
     let again = late
         .iter()
         .flat_map(|placement| placement.lines.iter().map(|line| line.listing_id));
-    let listings: BTreeSet<ListingId> = placed.iter().copied().chain(again).collect();
+    let listings: BTreeSet<ListingId> = placed.into_iter().chain(again).collect();
     let listings: Vec<ListingId> = listings.into_iter().collect();
     for (listing, assignment) in listing::listings_by_id(tx, &listings).await? {
         book.listings.insert(listing.listing_id, Arc::new(listing));
@@ -254,7 +258,15 @@ async fn units(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fa
     for assignment in listing::assignments_by_allotment(tx, &moved).await? {
         book.add_assignment(assignment);
     }
+    Ok(())
+}
+
+/// Reads what counts units and what stops sales, under the locks.
+async fn counters(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fault> {
+    let late = late_payments(book, open);
+    let placed: BTreeSet<ListingId> = places(open).flat_map(listings_of).collect();
     drops(tx, book, placed.into_iter().collect(), &late).await?;
+    persons(tx, book, open).await?;
     shoppers(tx, book, open, &late).await?;
     stops(tx, book, open).await
 }
@@ -306,24 +318,64 @@ async fn drops(
         })
         .collect();
     let again: Vec<_> = again.into_iter().collect();
-    for (listing_id, taken, sale) in stock::drops_of_lines(tx, &again).await? {
-        enter_drop(book, listing_id, taken, sale);
+    for line in stock::drops_of_lines(tx, &again).await? {
+        enter_drop(book, line);
     }
-    for (listing_id, taken, sale) in stock::drops_ahead(tx, &placed).await? {
+    for line in stock::drops_ahead(tx, &placed).await? {
         book.listing_drops
-            .entry(listing_id)
+            .entry(line.listing_id)
             .or_default()
-            .push(sale.drop_id);
-        enter_drop(book, listing_id, taken, sale);
+            .push(line.sale.drop_id);
+        enter_drop(book, line);
+    }
+    // Most drops have no quotas, and then there is nothing to ask for.
+    let divided = book.drops.values().filter(|sale| sale.quota_total > 0);
+    let divided: Vec<DropId> = divided.map(|sale| sale.drop_id).collect();
+    for (drop_id, quota) in store_drops::quotas_by_drop(tx, &divided).await? {
+        book.add_quota(drop_id, quota);
     }
     Ok(())
 }
 
-fn enter_drop(book: &mut Book, listing_id: ListingId, taken: i64, sale: DropSale) {
+fn enter_drop(book: &mut Book, line: DropLine) {
+    let key = (line.sale.drop_id, line.listing_id);
     book.drop_listing_counts
-        .entry((sale.drop_id, listing_id))
-        .or_insert(Count::new(taken));
-    book.add_drop(sale);
+        .entry(key)
+        .or_insert(Count::new(line.taken));
+    if let Some(price) = line.price {
+        book.drop_prices.insert(key, price);
+    }
+    book.add_drop(line.sale);
+}
+
+/// What of a placement counts by person now: the ids of its allotments and open drops with a limit.
+fn scopes_by_person<'a>(book: &'a Book, place: &'a Place) -> impl Iterator<Item = &'a str> {
+    listings_of(place).flat_map(|listing_id| {
+        let sale = book.selling(&listing_id).sale();
+        let sale = sale.filter(|sale| sale.per_person_limit > 0);
+        let assignment = book.assignments.get(&listing_id);
+        let stock = assignment.and_then(|drawn| book.stocks.get(&drawn.allotment_id));
+        let stock = stock.filter(|stock| stock.now.per_person_limit > 0);
+        let drop_id = sale.map(|sale| sale.drop_id.as_str());
+        drop_id
+            .into_iter()
+            .chain(stock.map(|stock| stock.now.allotment_id.as_str()))
+    })
+}
+
+/// Who the shoppers are, where something counts by person.
+async fn persons(tx: &mut Tx, book: &mut Book, open: &[&Command]) -> Result<(), Fault> {
+    if !book.rules.person_limits {
+        return Ok(());
+    }
+    let counted = places(open).filter(|place| scopes_by_person(book, place).next().is_some());
+    let shoppers: BTreeSet<ShopperName<'_>> = counted
+        .map(|place| (place.partner_id, place.shopper_ref.as_str()))
+        .collect();
+    let shoppers: Vec<ShopperName<'_>> = shoppers.into_iter().collect();
+    book.persons
+        .extend(store_persons::persons_of(tx, &shoppers).await?);
+    Ok(())
 }
 
 async fn shoppers(
@@ -334,42 +386,25 @@ async fn shoppers(
 ) -> Result<(), Fault> {
     let mut keys = BTreeSet::new();
     for place in places(open) {
-        for listing_id in listings_of(place) {
-            keys.insert(ShopperKey::new(
-                listing_id.as_str(),
-                place.partner_id,
-                &place.shopper_ref,
-            ));
-            let ids = book
-                .listing_drops
-                .get(&listing_id)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            let counts = |sale: &&DropSale| {
-                sale.per_person_limit > 0 && sale.state(book.now) == DropState::Open
-            };
-            for sale in ids
-                .iter()
-                .filter_map(|drop_id| book.drops.get(drop_id))
-                .filter(counts)
-            {
-                keys.insert(ShopperKey::new(
-                    sale.drop_id.as_str(),
-                    place.partner_id,
-                    &place.shopper_ref,
-                ));
-            }
+        let shopper = |scope: &str| ShopperKey::new(scope, place.partner_id, &place.shopper_ref);
+        keys.extend(listings_of(place).map(|listing_id| shopper(listing_id.as_str())));
+        let name = (place.partner_id, place.shopper_ref.clone());
+        for scope in scopes_by_person(book, place) {
+            keys.insert(shopper(scope));
+            let person = book.persons.get(&name);
+            keys.extend(person.map(|person| ShopperKey::of_person(scope, person)));
         }
     }
     for placement in late {
         for line in &placement.lines {
-            let scopes = std::iter::once(line.listing_id.as_str())
-                .chain(line.drop_id.as_ref().map(|id| id.as_str()));
-            keys.extend(
-                scopes.map(|scope| {
-                    ShopperKey::new(scope, placement.partner_id, &placement.shopper_ref)
-                }),
-            );
+            let drop_id = line.drop_id.as_ref().map(|id| id.as_str());
+            let scopes = [line.listing_id.as_str(), line.allotment_id.as_str()];
+            for scope in scopes.into_iter().chain(drop_id) {
+                let (partner_id, shopper_ref) = (placement.partner_id, &placement.shopper_ref);
+                keys.insert(ShopperKey::new(scope, partner_id, shopper_ref));
+                let person = line.draws.person.as_deref();
+                keys.extend(person.map(|person| ShopperKey::of_person(scope, person)));
+            }
         }
     }
     let keys: Vec<ShopperKey> = keys.into_iter().collect();

@@ -6,7 +6,7 @@ use kit::errors::Fault;
 use crate::model::book::{Book, Count, ShopperKey};
 use crate::model::{Order, OrderState, Payment, Refund};
 use crate::store::stock::StockChange;
-use crate::store::{key, order, payment, refund, stock, stop};
+use crate::store::{drops, key, order, payment, refund, stock, stop};
 
 pub(super) async fn write(tx: &mut Tx, book: &mut Book) -> Result<(), Fault> {
     counters(tx, book).await?;
@@ -54,6 +54,7 @@ pub(in crate::ops) async fn counters(tx: &mut Tx, book: &Book) -> Result<(), Fau
     stock::drop_counts_change(tx, &differences(&book.drop_counts, |id| *id)).await?;
     stock::drop_listing_counts_change(tx, &differences(&book.drop_listing_counts, |key| *key))
         .await?;
+    drops::quota_counts_change(tx, &differences(&book.quota_counts, |key| *key)).await?;
     let shoppers: Vec<(&ShopperKey, i64)> = differences(&book.shopper_counts, |key| key);
     stock::shopper_counts_change(tx, &shoppers).await
 }
