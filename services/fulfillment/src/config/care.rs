@@ -132,7 +132,8 @@ impl CareConfig {
             response: Duration::from_secs(level.first_response_s),
             resolution: Duration::from_secs(level.resolution_s),
         };
-        let all = |all: PriorityTargets| [level(all.issue), level(all.grievance), level(all.dispute)];
+        let all =
+            |all: PriorityTargets| [level(all.issue), level(all.grievance), level(all.dispute)];
         Rules {
             targets: [self.low, self.normal, self.high, self.urgent].map(all),
             shopper_wait: Duration::from_secs(self.shopper_wait_s),

@@ -7,7 +7,7 @@ use kit::clock::Micros;
 use kit::errors::Refusal;
 
 use super::{
-    Actor, Arbiter, Case, CaseState, Change, Decision, Level, Outcome, Required, Ruling, Rules,
+    Actor, Arbiter, Case, CaseState, Change, Decision, Level, Outcome, Required, Rules, Ruling,
 };
 
 impl Case {

@@ -56,7 +56,13 @@ impl Case {
             }
             CaseState::WaitingShopper => {
                 self.retailers_turn();
-                self.act(Some(before), Change::Unanswered, &Actor::system(), now, |_| {});
+                self.act(
+                    Some(before),
+                    Change::Unanswered,
+                    &Actor::system(),
+                    now,
+                    |_| {},
+                );
             }
             CaseState::WaitingPartner => {
                 self.retailers_turn();

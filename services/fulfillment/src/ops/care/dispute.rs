@@ -51,7 +51,9 @@ async fn approvers(tx: &mut Tx, case: &Case, into: &mut BTreeSet<String>) -> Res
 /// The subject of who approved something: the audit names people with their side before it.
 fn subject(found: &Belongs) -> String {
     let name = found.approved_by.as_str();
-    name.split_once(':').map_or(name, |(_, subject)| subject).to_owned()
+    name.split_once(':')
+        .map_or(name, |(_, subject)| subject)
+        .to_owned()
 }
 
 /// Records what the arbiter decided.
@@ -159,7 +161,8 @@ impl Resolve {
                 };
                 belongs(case, &found, kind)?;
                 if told.is_withdrawn {
-                    let message = format!("Nothing is paid by this {kind}: it was taken back; link another.");
+                    let message =
+                        format!("Nothing is paid by this {kind}: it was taken back; link another.");
                     return Err(Refusal::wrong_state(kind, "WITHDRAWN", message).into());
                 }
                 (Some(found), kind)
@@ -168,7 +171,8 @@ impl Resolve {
         let found = found.ok_or_else(|| Refusal::not_found(kind))?;
         belongs(case, &found, kind)?;
         if case.is_arbiter(&subject(&found)) {
-            let message = "The arbiter of the case approved this outcome; link what somebody else approved.";
+            let message =
+                "The arbiter of the case approved this outcome; link what somebody else approved.";
             return Err(Refusal::new(ErrorReason::SelfApproval, message).into());
         }
         Ok(outcome)

@@ -111,7 +111,11 @@ impl Operation for AnswerTopic {
         let actor = actor(tx.caller());
         topic.say(self.answer.clone(), &actor);
         topic_save(tx, &mut topic).await?;
-        tx.audit(self.name(), topic.id, format!("answer {}", topic.answer_count));
+        tx.audit(
+            self.name(),
+            topic.id,
+            format!("answer {}", topic.answer_count),
+        );
         let counts = topic_counts(tx, &topic, self.counted_max).await?;
         Ok((topic, counts))
     }

@@ -27,7 +27,9 @@ impl Api {
         let mut wrong = Violations::new();
         let key = requests::request_id(&mut wrong, &request.request_id);
         let which = which(&mut wrong, &request.case_id, &request.etag);
-        let arbiter = wrong.required("arbiter", &request.arbiter).map(Clone::clone);
+        let arbiter = wrong
+            .required("arbiter", &request.arbiter)
+            .map(Clone::clone);
         let arbiter = arbiter.map(|said| {
             let mut wrong = wrong.nested("arbiter");
             Arbiter {
@@ -134,7 +136,8 @@ impl Api {
             return done;
         }
         let seen = self.seen_money(caller, &which, &asks).await?;
-        self.resolve_with(caller, &key, &request, resolve(seen)).await
+        self.resolve_with(caller, &key, &request, resolve(seen))
+            .await
     }
 
     async fn resolve_with(
@@ -217,8 +220,12 @@ fn ask(wrong: &mut Violations, said: &pb::CaseOutcome) -> Option<Ask> {
         }
     }
     let what = match kind {
-        OutcomeKind::Refund => id(wrong.id::<contracts::id::RefundId>("refund_id", &said.refund_id)),
-        OutcomeKind::Return => id(wrong.id::<contracts::id::ReturnId>("return_id", &said.return_id)),
+        OutcomeKind::Refund => {
+            id(wrong.id::<contracts::id::RefundId>("refund_id", &said.refund_id))
+        }
+        OutcomeKind::Return => {
+            id(wrong.id::<contracts::id::ReturnId>("return_id", &said.return_id))
+        }
         OutcomeKind::Aftersale => {
             id(wrong.id::<contracts::id::AftersaleId>("aftersale_id", &said.aftersale_id))
         }

@@ -42,10 +42,7 @@ pub(super) fn no_case() -> Refusal {
     Refusal::not_found("case")
 }
 
-pub(super) fn references(
-    wrong: &mut Violations,
-    said: Option<&pb::CaseReferences>,
-) -> References {
+pub(super) fn references(wrong: &mut Violations, said: Option<&pb::CaseReferences>) -> References {
     let Some(said) = said else {
         return References::default();
     };

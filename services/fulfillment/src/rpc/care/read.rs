@@ -71,7 +71,9 @@ impl Api {
         let rows = self.db.read(caller, ListCases(query.clone())).await?;
         let (rows, next_page_token) = page.cut(rows, by_due);
         let for_retailer = is_retailer(caller);
-        let cases = rows.iter().map(|case| render::care_case(case, for_retailer));
+        let cases = rows
+            .iter()
+            .map(|case| render::care_case(case, for_retailer));
         Ok(pb::ListCasesResponse {
             cases: cases.collect(),
             next_page_token,
@@ -116,7 +118,10 @@ impl Api {
                 View::Breaching(before, None)
             }
             Some(pb::CaseView::Unassigned | pb::CaseView::Mine) if !for_retailer => {
-                wrong.add("view", "is for the retailer; leave it out, or ask for BREACHING.");
+                wrong.add(
+                    "view",
+                    "is for the retailer; leave it out, or ask for BREACHING.",
+                );
                 View::Unassigned(None)
             }
             Some(pb::CaseView::Unassigned) => View::Unassigned(None),
@@ -147,7 +152,9 @@ impl Api {
         let rows = self.db.read(caller, operation).await?;
         let (rows, next_page_token) = page.cut(rows, |row| vec![row.number.to_string()]);
         let for_retailer = is_retailer(caller);
-        let messages = rows.iter().map(|row| render::case_message(row, for_retailer));
+        let messages = rows
+            .iter()
+            .map(|row| render::case_message(row, for_retailer));
         Ok(pb::ListMessagesResponse {
             messages: messages.collect(),
             next_page_token,
@@ -170,7 +177,9 @@ impl Api {
         let rows = self.db.read(caller, operation).await?;
         let (rows, next_page_token) = page.cut(rows, |row| vec![row.number.to_string()]);
         let for_retailer = is_retailer(caller);
-        let actions = rows.iter().map(|row| render::case_action(row, for_retailer));
+        let actions = rows
+            .iter()
+            .map(|row| render::case_action(row, for_retailer));
         Ok(pb::ListCaseActionsResponse {
             actions: actions.collect(),
             next_page_token,
@@ -198,7 +207,9 @@ impl Api {
 
 /// Everything but the page that decides which cases there are.
 fn query_of(request: &pb::ListCasesRequest, partner: &str, level: Option<Level>) -> String {
-    let before = request.breach_before_time.map(|time| (time.seconds, time.nanos));
+    let before = request
+        .breach_before_time
+        .map(|time| (time.seconds, time.nanos));
     let level = level.map_or("", Level::word);
     format!(
         "ListCases|{partner}|{}|{before:?}|{}|{level}|{}|{}|{}",

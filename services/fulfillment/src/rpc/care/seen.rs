@@ -100,7 +100,10 @@ impl Api {
                 return Ok(None);
             };
             let page = page.into_inner();
-            let told = page.compensations.iter().find(|told| told.compensation_id == what);
+            let told = page
+                .compensations
+                .iter()
+                .find(|told| told.compensation_id == what);
             if let Some(told) = told {
                 return seen_compensation(told).map(Some);
             }

@@ -92,7 +92,9 @@ pub fn care_case(case: &Case, for_retailer: bool) -> pb::CareCase {
         resolution_due_time: Some(case.resolution_due.to_proto()),
         outcomes: case.outcomes.iter().map(outcome).collect(),
         has_arbiter: case.arbiter.is_some(),
-        ruling: decision.map_or(pb::CaseRuling::Unspecified, |d| ruling(d.ruling)).into(),
+        ruling: decision
+            .map_or(pb::CaseRuling::Unspecified, |d| ruling(d.ruling))
+            .into(),
         required_outcomes: required.map(required_outcome).collect(),
         reopen_count: small(case.reopen_count),
         breach_count: small(case.breach_count),
@@ -236,7 +238,9 @@ pub fn case_action(action: &Action, for_retailer: bool) -> pb::CaseAction {
         message_id: message.map_or_else(String::new, |(id, _, _)| (*id).into()),
         target: action
             .missed
-            .map_or(pb::CaseTargetKind::Unspecified, |(missed, _)| target(missed))
+            .map_or(pb::CaseTargetKind::Unspecified, |(missed, _)| {
+                target(missed)
+            })
             .into(),
         create_time: Some(action.time.to_proto()),
     }
@@ -250,14 +254,20 @@ pub fn case_event(case: &Case, action: &Action) -> pb::CaseEvent {
         change: case_change(action.change).into(),
         message_id: message.map_or_else(String::new, |(id, _, _)| (*id).into()),
         author: message
-            .map_or(pb::CaseParty::Unspecified, |(_, author, _)| case_party(*author))
+            .map_or(pb::CaseParty::Unspecified, |(_, author, _)| {
+                case_party(*author)
+            })
             .into(),
         visibility: message
-            .map_or(pb::MessageVisibility::Unspecified, |(_, _, seen)| visibility(*seen))
+            .map_or(pb::MessageVisibility::Unspecified, |(_, _, seen)| {
+                visibility(*seen)
+            })
             .into(),
         target: action
             .missed
-            .map_or(pb::CaseTargetKind::Unspecified, |(missed, _)| target(missed))
+            .map_or(pb::CaseTargetKind::Unspecified, |(missed, _)| {
+                target(missed)
+            })
             .into(),
         due_time: action.missed.map(|(_, due)| due.to_proto()),
     }

@@ -91,12 +91,18 @@ fn acted(case: &Case) -> BTreeSet<String> {
 
 fn holds(before: &Case, case: &Case, now: Micros) {
     assert!(case.level >= before.level, "levels only rise");
-    assert_eq!(case.next_action().is_none(), case.state == CaseState::Closed);
+    assert_eq!(
+        case.next_action().is_none(),
+        case.state == CaseState::Closed
+    );
     assert_eq!(case.queue_time().is_some(), case.is_open());
     // Whatever is not over has something that ends it, or a target that was told as missed.
     match case.state {
         CaseState::Closed => assert!(case.timers.is_empty()),
-        CaseState::Resolved => assert_eq!(case.timers.keys().copied().collect::<Vec<_>>(), [Timer::Close]),
+        CaseState::Resolved => assert_eq!(
+            case.timers.keys().copied().collect::<Vec<_>>(),
+            [Timer::Close]
+        ),
         CaseState::WaitingPartner | CaseState::WaitingShopper => {
             assert_eq!(case.timers.get(&Timer::Wait).copied(), case.wait_until);
             assert!(case.wait_until.is_some());
@@ -114,18 +120,30 @@ fn holds(before: &Case, case: &Case, now: Micros) {
     assert_eq!(case.close_time.is_some(), case.state == CaseState::Closed);
     if is_over {
         assert!(!case.outcomes.is_empty(), "resolved with an outcome");
-        assert!(case.level != Level::Dispute || case.decision.is_some(), "a dispute is decided");
+        assert!(
+            case.level != Level::Dispute || case.decision.is_some(),
+            "a dispute is decided"
+        );
     }
     if case.state == CaseState::WaitingArbiter {
         assert!(case.arbiter.is_some() && case.decision.is_none());
     }
     assert!(case.arbiter.is_none() || case.level == Level::Dispute);
-    assert!(!case.is_arbiter(&case.agent), "the arbiter is not the agent");
-    assert!(case.timers.values().all(|due| *due > now), "what is due has fired");
+    assert!(
+        !case.is_arbiter(&case.agent),
+        "the arbiter is not the agent"
+    );
+    assert!(
+        case.timers.values().all(|due| *due > now),
+        "what is due has fired"
+    );
     for (number, action) in (1..).zip(&case.log) {
         assert_eq!(action.number, number, "the log has no gap");
     }
-    assert!(case.log.starts_with(&before.log), "the log is only added to");
+    assert!(
+        case.log.starts_with(&before.log),
+        "the log is only added to"
+    );
     let misses = case.log.iter().filter(|a| a.missed.is_some()).count();
     assert_eq!(i64::try_from(misses), Ok(case.breach_count));
 }
@@ -133,9 +151,16 @@ fn holds(before: &Case, case: &Case, now: Micros) {
 /// No target that was set once is missed twice: each miss has a due time of its own for its kind.
 fn missed_once(case: &Case) {
     let mut seen = BTreeSet::new();
-    for (number, missed) in case.log.iter().filter_map(|a| a.missed.map(|m| (a.number, m))) {
+    for (number, missed) in case
+        .log
+        .iter()
+        .filter_map(|a| a.missed.map(|m| (a.number, m)))
+    {
         let set = case.log.iter().rev().find(|a| {
-            let sets = matches!(a.change, Change::Opened | Change::Escalated | Change::Reopened);
+            let sets = matches!(
+                a.change,
+                Change::Opened | Change::Escalated | Change::Reopened
+            );
             let waits = missed.0 == Target::PartnerAnswer && a.change == Change::Message;
             a.number < number && (sets || waits)
         });
