@@ -70,6 +70,13 @@ pub struct Config {
     /// Every replica needs the same one, for good: under another one nobody is known any more.
     pub person_secret: Secret,
 
+    /// What one person of the retailer may decide alone that a shopper gets, refund or compensation: at most so many
+    /// whole units of the order's currency. Above it a second person approves.
+    pub refund_alone_max_units: u64,
+    /// What a partner may pay back first at another's cost than its own: at most so many whole units of the order's
+    /// currency in one refund.
+    pub partner_refund_max_units: u64,
+
     /// The most lines of one order.
     pub order_lines_max: u64,
     /// The most touchpoints of one line.
@@ -148,6 +155,8 @@ impl Default for Config {
             return_window_s: 14 * 24 * 60 * 60,
             person_limits: PersonLimits::Off,
             person_secret: Secret::default(),
+            refund_alone_max_units: 200,
+            partner_refund_max_units: 50,
             order_lines_max: 50,
             touchpoints_max: 10,
             lane: LaneConfig::default(),

@@ -124,6 +124,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let progress = FulfillmentProgress::new(config.return_window());
     let (consumer, sweep) = (config.consumer.clone(), config.sweep.clone());
     let completion = tasks::Completion::new(db.clone(), &config);
+    let backlog = tasks::LedgerBacklog::new(db.clone(), &config);
     let expiry = Expiry::new(db.clone(), desk.clone(), &config);
     let made = Made {
         desk,
@@ -146,6 +147,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         .task("fulfillment-feed", follow_fulfillment)
         .task("expire-holds", expiry.run(drain.clone()))
         .task("complete-orders", completion.run(drain.clone()))
+        .task("ledger-backlog", backlog.run(drain.clone()))
         .task("sweep", sweeper.run(drain))
         .ready_when("database", move || {
             let db = db.clone();

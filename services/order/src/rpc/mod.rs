@@ -3,6 +3,7 @@
 mod allotment;
 mod cancel;
 pub mod client;
+mod compensation;
 mod contact;
 pub mod conversion;
 mod drops;

@@ -5,6 +5,8 @@ mod drops;
 
 pub use drops::{drop_sale, drop_sale_for};
 
+mod money;
+
 use contracts::common::v1 as common;
 use contracts::money::{Currency, Money, Price};
 use contracts::order::v1 as pb;
@@ -12,9 +14,13 @@ use kit::clock::Micros;
 
 use crate::model::{
     AftersaleState, Allotment, Assignment, CancelReason, CollectedBy, Destination,
-    FulfillmentState, Line, LineAmount, LineQuantities, Movement,
-    MovementKind, Order, OrderAmount, OrderState, Payment, PaymentOutcome, PaymentState, Placement,
-    PriceSource,     Refund, RefundFailure, RefundReason, RefundState, ShipBlock, Stock, Touchpoint, Unit,
+    FulfillmentState, Line, LineAmount, LineQuantities, Movement, MovementKind, Order, OrderAmount,
+    OrderState, Payment, PaymentOutcome, PaymentState, Placement, PriceSource, ShipBlock, Stock,
+    Touchpoint, Unit,
+};
+
+pub use money::{
+    chargeback, compensation, compensation_reason, cost_bearer, line_parts, refund, refund_reason,
 };
 
 /// An amount of money.
@@ -202,38 +208,6 @@ pub fn confirmation(payment: &Payment) -> pb::ConfirmPaymentResponse {
     }
 }
 
-/// A refund.
-pub fn refund(refund: &Refund) -> pb::Refund {
-    let quantity = |line: &crate::model::RefundLine| pb::LineQuantity {
-        order_line_id: line.order_line_id.into(),
-        quantity: line.quantity,
-    };
-    pb::Refund {
-        refund_id: refund.refund_id.into(),
-        order_id: refund.order_id.into(),
-        partner_id: refund.partner_id.into(),
-        payment_id: refund.payment_id.into(),
-        payment_reference: refund.payment_reference.clone(),
-        reason: refund_reason(refund.reason).into(),
-        shopper_amount: Some(refund.shopper_amount.to_proto()),
-        partner_amount: Some(refund.partner_amount.to_proto()),
-        state: refund_state(refund.state).into(),
-        lines: refund.lines.iter().map(quantity).collect(),
-        create_time: time(refund.create_time),
-        finish_time: refund.finish_time.map(Micros::to_proto),
-        etag: refund.etag(),
-        attempt: refund.attempt,
-        failure: refund
-            .failure
-            .map_or(pb::RefundFailure::Unspecified, refund_failure)
-            .into(),
-        refund_reference: refund.refund_reference.clone(),
-        return_id: refund.return_id.map(String::from).unwrap_or_default(),
-        report_time: refund.report_time.map(Micros::to_proto),
-        ..pb::Refund::default()
-    }
-}
-
 /// The units of an allotment, for the feed.
 pub fn stock_changed(stock: &Stock) -> pb::StockChanged {
     pb::StockChanged {
@@ -374,36 +348,5 @@ fn payment_outcome(outcome: PaymentOutcome) -> pb::PaymentOutcome {
         PaymentOutcome::PartiallyPaid => pb::PaymentOutcome::PartiallyPaid,
         PaymentOutcome::NeedsReview => pb::PaymentOutcome::NeedsReview,
         PaymentOutcome::RefundDue => pb::PaymentOutcome::RefundDue,
-    }
-}
-
-fn refund_reason(reason: RefundReason) -> pb::RefundReason {
-    match reason {
-        RefundReason::HoldExpired => pb::RefundReason::HoldExpired,
-        RefundReason::OrderCancelled => pb::RefundReason::OrderCancelled,
-        RefundReason::DuplicatePayment => pb::RefundReason::DuplicatePayment,
-        RefundReason::AmountMismatch => pb::RefundReason::AmountMismatch,
-        RefundReason::SaleStopped => pb::RefundReason::SaleStopped,
-        RefundReason::LinesCancelled => pb::RefundReason::LinesCancelled,
-        RefundReason::Undelivered => pb::RefundReason::Undelivered,
-        RefundReason::Returned => pb::RefundReason::Returned,
-    }
-}
-
-fn refund_failure(failure: RefundFailure) -> pb::RefundFailure {
-    match failure {
-        RefundFailure::AccountClosed => pb::RefundFailure::AccountClosed,
-        RefundFailure::Declined => pb::RefundFailure::Declined,
-        RefundFailure::PaymentTooOld => pb::RefundFailure::PaymentTooOld,
-        RefundFailure::InsufficientFunds => pb::RefundFailure::InsufficientFunds,
-        RefundFailure::Other => pb::RefundFailure::Other,
-    }
-}
-
-fn refund_state(state: RefundState) -> pb::RefundState {
-    match state {
-        RefundState::Authorised => pb::RefundState::Authorised,
-        RefundState::Executed => pb::RefundState::Executed,
-        RefundState::Failed => pb::RefundState::Failed,
     }
 }

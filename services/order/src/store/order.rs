@@ -103,6 +103,7 @@ impl StateRow {
             reason => Some(word(CancelReason::parse(reason), "orders.cancel_reason")?),
         };
         order.balance = Balance {
+            given: Vec::new(),
             refund_due: self.refund_due,
             refunded: self.refunded,
             refunds_open: self.refunds_open,

@@ -3,6 +3,7 @@
 mod audit;
 mod differential;
 mod hammer;
+mod history;
 mod never;
 mod plans;
 mod told;

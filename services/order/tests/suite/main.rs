@@ -5,6 +5,7 @@ mod cancels;
 mod catalogue;
 mod contacts;
 mod conversions;
+mod drops;
 mod fakes;
 mod feeds;
 mod handshake;

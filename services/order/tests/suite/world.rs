@@ -11,6 +11,7 @@ use contracts::order::v1::drop_service_client::DropServiceClient;
 use contracts::order::v1::exchange_rate_service_client::ExchangeRateServiceClient;
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
+use contracts::order::v1::person_service_client::PersonServiceClient;
 use contracts::order::v1::report_service_client::ReportServiceClient;
 use contracts::order::v1::{self as pb, OrderFeedEntry};
 use contracts::policy::Policies;
@@ -97,6 +98,7 @@ pub struct Clients {
     pub drops: DropServiceClient<Line>,
     pub feed: OrderFeedServiceClient<Line>,
     pub rates: ExchangeRateServiceClient<Line>,
+    pub persons: PersonServiceClient<Line>,
     pub reports: ReportServiceClient<Line>,
 }
 
@@ -215,6 +217,7 @@ impl World {
             allotments: AllotmentServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             drops: DropServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             feed: OrderFeedServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
+            persons: PersonServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             rates: ExchangeRateServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             reports: ReportServiceClient::with_interceptor(self.wire.clone(), bearer),
         }

@@ -5,6 +5,7 @@ use kit::errors::Fault;
 
 use crate::model::book::{Book, Count, ShopperKey};
 use crate::model::{Order, OrderState, Payment, Refund};
+use crate::ops::ledger;
 use crate::store::stock::StockChange;
 use crate::store::{drops, key, order, payment, refund, stock, stop};
 
@@ -13,6 +14,7 @@ pub(super) async fn write(tx: &mut Tx, book: &mut Book) -> Result<(), Fault> {
     orders(tx, book).await?;
     let payments: Vec<&Payment> = book.new_payments.iter().map(|payment| &**payment).collect();
     payment::payments_insert(tx, &payments).await?;
+    ledger::book_payments(tx, book, &payments).await?;
     let refunds: Vec<Refund> = payments
         .iter()
         .filter_map(|payment| payment.first_refund())
