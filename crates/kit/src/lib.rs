@@ -13,6 +13,7 @@ pub mod errors;
 pub mod ids;
 pub mod layers;
 pub mod lifecycle;
+pub mod load;
 pub mod page;
 pub mod parts;
 pub mod scope;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
+use crate::load::QueueTime;
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -22,6 +23,8 @@ pub struct Scope {
     pub deadline: Option<Instant>,
     /// Who the call is made for, as the audit names them.
     pub principal: Option<String>,
+    /// Where queues tell how long the call waited in them.
+    pub queue: QueueTime,
 }
 
 impl Scope {
@@ -34,6 +37,13 @@ impl Scope {
 
     pub(crate) fn shared() -> Option<Arc<Scope>> {
         SCOPE.try_with(Arc::clone).ok()
+    }
+
+    /// The running call waited for its turn so long. A moment is no queue and is left out.
+    pub fn queued(waited: Duration) {
+        if waited >= Duration::from_millis(1) {
+            let _ = SCOPE.try_with(|scope| scope.queue.add(waited));
+        }
     }
 
     /// Whether the running task belongs to a call.

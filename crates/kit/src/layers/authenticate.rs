@@ -69,7 +69,7 @@ fn name_for_logs(caller: &Caller) -> String {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+pub(super) enum Problem {
     #[error("no authorization header")]
     Missing,
     #[error("the authorization header is no single bearer token")]
@@ -90,7 +90,7 @@ impl Problem {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let value = sent.next().ok_or(Problem::Missing)?;
     if sent.next().is_some() {

@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use super::shed::Permit;
+use super::gate::Permit;
 use super::{Call, LayerDeps, REQUEST_ID, Response, Target, catch_panic, deadline};
 use crate::errors::{ErrorReason, Refusal};
 use crate::scope::Scope;

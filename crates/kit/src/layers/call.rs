@@ -7,7 +7,7 @@ use contracts::policy::{Criticality, MethodPolicy};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::shed::Permit;
+use super::gate::Permit;
 use super::{LayerDeps, Request, trace};
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ pub enum Target {
 }
 
 impl Target {
-    fn of(path: &str, deps: &LayerDeps) -> Target {
+    pub(super) fn of(path: &str, deps: &LayerDeps) -> Target {
         let known = |paths: [&'static str; 2]| paths.into_iter().find(|known| *known == path);
         if let Some(policy) = deps.policies.method(path) {
             Target::Method(policy.clone())
@@ -104,16 +104,21 @@ pub struct Call {
 }
 
 impl Call {
-    pub(super) fn begin(request: &Request, deps: &LayerDeps) -> Call {
+    pub(super) fn begin(
+        request: &Request,
+        target: Target,
+        permit: Option<Permit>,
+        deps: &LayerDeps,
+    ) -> Call {
         Call {
             request_id: trace::request_id(request.headers(), &*deps.ids),
             traceparent: String::new(),
-            target: Target::of(request.uri().path(), deps),
+            target,
             deadline: None,
             caller: None,
             span: Span::none(),
             timer: None,
-            permit: None,
+            permit,
             connection: request
                 .extensions()
                 .get::<ConnectionDrain>()
@@ -128,6 +133,11 @@ impl Call {
             traceparent: self.traceparent.clone(),
             deadline: self.deadline,
             principal: self.caller.as_ref().map(|caller| caller.principal()),
+            queue: self
+                .permit
+                .as_ref()
+                .map(|permit| permit.queue.clone())
+                .unwrap_or_default(),
         })
     }
 }

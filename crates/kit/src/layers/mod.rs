@@ -1,22 +1,28 @@
 //! What every call goes through before its handler, outermost first:
 //!
 //! ```text
-//! catch panic → request id and trace → metrics → deadline → load shedding → authenticate
-//!   → authorise → rate limit → handler
+//! load shedding → catch panic → request id and trace → metrics → deadline → authenticate
+//!   → authorise → share and rate of the caller → handler
 //! ```
+//!
+//! Load shedding comes before everything else, so that a call that cannot be served costs next to nothing.
 //!
 //! The same stack serves the network and calls inside a process, so that nothing that matters lives only
 //! in a transport. Each layer is a [`Handle`] around the next one and writes what it found out into the
 //! [`Call`]; the answer's body keeps what must outlive the handler (span, timer, permit) until it ends.
 
+mod accounts;
 mod authenticate;
 mod authorize;
 mod body;
 mod call;
 mod catch_panic;
 mod deadline;
+mod gate;
+mod limit;
 mod metrics;
 mod rate_limit;
+mod refusals;
 mod routed;
 mod shed;
 mod trace;
@@ -28,6 +34,7 @@ use std::task::{Context, Poll};
 use contracts::policy::Policies;
 use futures::future::BoxFuture;
 use http::{Method, StatusCode, header};
+use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -111,17 +118,18 @@ pub struct LayerDeps {
 pub fn layered(routes: Routes, deps: &LayerDeps) -> LayeredService {
     let config = &deps.config;
     let routed = routed::Routed::new(routes, config);
-    let rate_limit = rate_limit::RateLimit::new(routed, &config.rate_limit, deps);
+    let shed = Arc::new(shed::Shed::new(config, deps));
+    let rate_limit = rate_limit::RateLimit::new(routed, shed.clone());
     let authorize = authorize::Authorize::new(rate_limit, deps.metrics.clone());
     let authenticate = authenticate::Authenticate::new(authorize, deps);
-    let shed = shed::Shed::new(authenticate, &config.shed, deps);
-    let deadline = deadline::EnforceDeadline::new(shed, deps);
+    let deadline = deadline::EnforceDeadline::new(authenticate, deps);
     let metrics = metrics::Meter::new(deadline, deps.metrics.clone(), deps.clock.clone());
     let trace = trace::Trace::new(metrics);
     let top = catch_panic::CatchPanic::new(trace);
     LayeredService {
         entry: Arc::new(Stack {
             top,
+            shed,
             deps: deps.clone(),
         }),
     }
@@ -177,17 +185,27 @@ trait Entry: Send + Sync {
 
 struct Stack<H> {
     top: H,
+    shed: Arc<shed::Shed>,
     deps: LayerDeps,
 }
 
 impl<H: Handle> Entry for Stack<H> {
     fn enter(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response> {
-        Box::pin(async move {
-            if let Some(answer) = refuse_other_protocols(&request) {
-                return answer;
+        if let Some(answer) = refuse_other_protocols(&request) {
+            return Box::pin(std::future::ready(answer));
+        }
+        let target = Target::of(request.uri().path(), &self.deps);
+        let permit = match self.shed.admit(&target, request.headers()) {
+            Ok(permit) => permit,
+            Err(answer) if request.body().is_end_stream() => {
+                return Box::pin(std::future::ready(answer));
             }
-            let mut call = Call::begin(&request, &self.deps);
+            Err(answer) => return Box::pin(refusals::after_request(request, answer)),
+        };
+        Box::pin(async move {
+            let mut call = Call::begin(&request, target, permit, &self.deps);
             let answer = self.top.handle(&mut call, request).await;
+            self.shed.ended(&call);
             body::finish(call, answer, &self.deps)
         })
     }

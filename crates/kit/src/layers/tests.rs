@@ -1,5 +1,6 @@
 //! The stack around routes that count what reaches them.
 
+mod admission;
 mod behaviour;
 mod observed;
 mod security;

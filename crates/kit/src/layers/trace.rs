@@ -61,7 +61,7 @@ pub(super) fn request_id(headers: &HeaderMap, ids: &dyn IdSource) -> String {
     }
 }
 
-fn is_harmless(text: &str) -> bool {
+pub(super) fn is_harmless(text: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(allowed)

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
 use opentelemetry::{KeyValue, StringValue};
 use tonic::Code;
 
@@ -26,6 +26,9 @@ struct Instruments {
     duration: Histogram<f64>,
     in_flight: UpDownCounter<i64>,
     refused: Counter<u64>,
+    limit: Gauge<u64>,
+    admitted: Gauge<u64>,
+    queue: Histogram<f64>,
 }
 
 impl fmt::Debug for Metrics {
@@ -55,6 +58,24 @@ impl Metrics {
                     .with_description("calls that a layer refused before the handler, by layer")
                     .with_unit("{call}")
                     .build(),
+                limit: meter
+                    .u64_gauge("vitrine.server.limit")
+                    .with_description("unary calls that may be under way just now")
+                    .with_unit("{call}")
+                    .build(),
+                admitted: meter
+                    .u64_gauge("vitrine.server.admitted")
+                    .with_description("unary calls that are under way and count towards the limit")
+                    .with_unit("{call}")
+                    .build(),
+                queue: meter
+                    .f64_histogram("vitrine.server.queue.duration")
+                    .with_description(
+                        "how long calls waited inside for their turn, averaged between two looks",
+                    )
+                    .with_unit("s")
+                    .with_boundaries(DURATION_BOUNDS_S.to_vec())
+                    .build(),
             }),
         }
     }
@@ -82,6 +103,31 @@ impl Metrics {
     pub fn refused(&self, layer: &'static str, why: &'static str) {
         let attributes = [KeyValue::new("layer", layer), KeyValue::new("why", why)];
         self.inner.refused.add(1, &attributes);
+    }
+
+    /// As [`Metrics::refused`], for many at once and with the cause.
+    pub fn refused_many(
+        &self,
+        layer: &'static str,
+        why: &'static str,
+        cause: &'static str,
+        calls: u64,
+    ) {
+        let attributes = [
+            KeyValue::new("layer", layer),
+            KeyValue::new("why", why),
+            KeyValue::new("cause", cause),
+        ];
+        self.inner.refused.add(calls, &attributes);
+    }
+
+    /// How many calls may be under way and how many are; and how long they waited for their turn, if any did.
+    pub fn admission(&self, limit: usize, used: usize, wait: Option<Duration>) {
+        self.inner.limit.record(limit as u64, &[]);
+        self.inner.admitted.record(used as u64, &[]);
+        if let Some(wait) = wait {
+            self.inner.queue.record(wait.as_secs_f64(), &[]);
+        }
     }
 }
 

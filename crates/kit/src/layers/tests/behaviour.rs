@@ -199,7 +199,10 @@ async fn a_handler_that_takes_too_long_is_cut_with_a_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn under_load_the_least_important_are_refused_first() {
-    let (bench, _, service) = bench_with(|config| config.shed.max_calls = 4);
+    let (bench, _, service) = bench_with(|config| {
+        config.shed.max_calls = 4;
+        config.shed.critical_calls = 4;
+    });
     let of = |criticality| {
         bench
             .deps
@@ -228,7 +231,7 @@ async fn under_load_the_least_important_are_refused_first() {
         .and_then(|info| info.retry_delay)
         .expect("when to retry");
     assert!(
-        (Duration::from_millis(250)..Duration::from_millis(500)).contains(&retry),
+        (Duration::from_millis(250)..=Duration::from_millis(500)).contains(&retry),
         "{retry:?}"
     );
     assert_eq!(
@@ -305,7 +308,10 @@ async fn one_partner_over_its_rate_does_not_slow_another() {
         .get_details_retry_info()
         .and_then(|info| info.retry_delay)
         .expect("when to retry");
-    assert_eq!(retry, Duration::from_millis(500));
+    assert!(
+        (Duration::from_millis(500)..=Duration::from_secs(1)).contains(&retry),
+        "{retry:?}"
+    );
     assert_eq!(call(2).await.code(), Code::Ok);
     bench.clock.advance(retry);
     assert_eq!(

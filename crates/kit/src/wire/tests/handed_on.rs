@@ -88,6 +88,7 @@ async fn a_service_calls_in_its_own_name_on_behalf_of_its_caller() {
         traceparent: TRACE.into(),
         deadline: Some(inside.bench.clock.instant() + Duration::from_millis(1_500)),
         principal: Some("partner:acme".into()),
+        ..Scope::default()
     };
     // A partner's own token, should anybody have put it there, must not get through.
     let request = request(&inside.path, Some("the partner's own token"));
