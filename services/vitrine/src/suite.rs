@@ -370,6 +370,10 @@ async fn assemble(
                 // The same for deep links, which live for weeks.
                 settings.link_secret = Secret::new(hex::encode(own_key.derive("link")));
             }
+            if settings.person_secret.expose().is_empty() {
+                // And for who is the same person, for good.
+                settings.person_secret = Secret::new(hex::encode(own_key.derive("person")));
+            }
             if config.development_tokens && settings.link_base_url.is_empty() {
                 // A laptop has no shop; a reserved name lets deep links be tried all the same.
                 settings.link_base_url = "https://shop.example/from-partner".into();

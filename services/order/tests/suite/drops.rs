@@ -17,7 +17,8 @@ use testkit::{TestDb, on_both_engines, op};
 use tonic::Code;
 
 use crate::world::{
-    Clients, PRICE, World, fields, france, line, listing_id, money, money_in, nth, partner, refused, setup, told,
+    Clients, PRICE, World, fields, france, line, listing_id, money, money_in, nth, partner,
+    refused, setup, told,
 };
 
 fn at(world: &World, seconds: i64) -> Option<prost_types::Timestamp> {
@@ -68,8 +69,17 @@ async fn create(world: &World, key: &str, drop: pb::Drop) -> Result<pb::Drop, to
 }
 
 async fn get(clients: &mut Clients, drop_id: &str) -> pb::Drop {
-    let get = pb::GetDropRequest { drop_id: drop_id.into() };
-    clients.drops.get_drop(get).await.expect("known").into_inner().drop.expect("it")
+    let get = pb::GetDropRequest {
+        drop_id: drop_id.into(),
+    };
+    clients
+        .drops
+        .get_drop(get)
+        .await
+        .expect("known")
+        .into_inner()
+        .drop
+        .expect("it")
 }
 
 async fn quote(clients: &mut Clients, listing: u128) -> pb::QuoteOrderResponse {
@@ -78,7 +88,12 @@ async fn quote(clients: &mut Clients, listing: u128) -> pb::QuoteOrderResponse {
         destination: france(),
         shopper_ref: String::new(),
     };
-    clients.orders.quote_order(request).await.expect("a quote").into_inner()
+    clients
+        .orders
+        .quote_order(request)
+        .await
+        .expect("a quote")
+        .into_inner()
 }
 
 fn at_price(world: &World, key: &str, listing: u128, minor_units: i64) -> pb::PlaceOrderRequest {
@@ -98,7 +113,11 @@ fn with_quote(world: &World, key: &str, quote: &pb::QuoteOrderResponse) -> pb::P
 }
 
 /// By whom a shopper came.
-fn led_by(mut request: pb::PlaceOrderRequest, creator: u128, outlet: u128) -> pb::PlaceOrderRequest {
+fn led_by(
+    mut request: pb::PlaceOrderRequest,
+    creator: u128,
+    outlet: u128,
+) -> pb::PlaceOrderRequest {
     request.lines[0].touchpoints = vec![common::Touchpoint {
         creator_id: nth::<kind::Creator>(creator).into(),
         outlet_id: nth::<kind::Outlet>(outlet).into(),
@@ -224,6 +243,7 @@ on_both_engines! {
         of_outlet.release_time = at(&world, 300);
         let drop = pb::Drop {
             total_limit: 4,
+            window: Some(common::Window { start_time: at(&world, 0), end_time: at(&world, 1_800) }),
             quotas: vec![quota(Owner::CreatorId(nth::<kind::Creator>(7).into()), 2), of_outlet],
             ..sale(&world, &allotments[0], 0)
         };
@@ -251,11 +271,14 @@ on_both_engines! {
         world.advance(Duration::from_secs(300) - Duration::from_micros(1));
         refused(second.orders.place_order(wanted("o-3", 3)).await, "SOLD_OUT", Code::FailedPrecondition);
         world.advance(Duration::from_micros(1));
-        let placed = testkit::eventually_async("units come back", Duration::from_secs(30), || {
+        let back = testkit::eventually_async(Duration::from_secs(60), || {
             let (mut ops, drop_id) = (world.ops(), made.drop_id.clone());
-            async move { (get(&mut ops, &drop_id).await.taken == 1).then_some(()) }
+            async move { get(&mut ops, &drop_id).await.taken == 1 }
         });
-        placed.await;
+        assert!(back.await, "the holds never ended");
+        second.orders.place_order(wanted("o-3", 3)).await.expect("the open unit");
+        refused(first.orders.place_order(wanted("o-5", 1)).await, "SOLD_OUT", Code::FailedPrecondition);
+        second.orders.place_order(led_by(wanted("o-4", 3), 7, 9)).await.expect("the creator's");
         world.stop().await;
     }
 
