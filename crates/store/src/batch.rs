@@ -5,8 +5,10 @@
 //! whatever runs the batch has to be right with any number of lanes and replicas beside it.
 //!
 //! A command whose deadline cannot be met is refused before it costs anything, when it comes or, if it turned
-//! out so, when its turn does. Once its batch has begun it runs, whether its caller still waits or not.
+//! out so, when its turn does; so is one that would wait longer than the queue may be. Whoever is let in is told
+//! by [`kit::load::QueueTime`] how long the queue held it up, and the server's limit follows from that. Once its batch has begun it runs, whether its caller still waits or not.
 
+mod pace;
 mod queue;
 mod worker;
 
@@ -34,6 +36,10 @@ pub struct LaneConfig {
     pub batch_max: u32,
     /// The most commands of each priority that wait in one lane.
     pub queue_max: u32,
+    /// How long a command may have to wait for its turn, in milliseconds; what would wait longer is refused at
+    /// once. Not counted for the next batch, which runs anyhow, nor for money that was taken, which only its
+    /// caller's deadline bounds.
+    pub normal_wait_max_ms: u64,
     /// How often one batch is divided and run again to find the commands that fail it; when that is used up,
     /// the rest fails as the last part did.
     pub bisect_runs_max: u32,
@@ -45,6 +51,7 @@ impl Default for LaneConfig {
             lanes: 1,
             batch_max: 512,
             queue_max: 4_096,
+            normal_wait_max_ms: 250,
             bisect_runs_max: 64,
         }
     }
@@ -123,10 +130,7 @@ where
         let clock = db.clock();
         let queues = (0..config.lanes.max(1))
             .map(|_| {
-                let queue = Arc::new(Queue::new(
-                    config.batch_max.max(1) as usize,
-                    config.queue_max.max(1) as usize,
-                ));
+                let queue = Arc::new(Queue::new(config));
                 worker::start(
                     db.clone(),
                     runner.clone(),
@@ -149,11 +153,13 @@ where
     pub async fn submit(&self, command: C, how: Admission) -> Result<R, Fault> {
         let (reply, answer) = oneshot::channel();
         let now = self.inner.clock.instant();
-        let deadline = how.deadline.or_else(|| Scope::current().deadline);
+        let scope = Scope::current();
+        let deadline = how.deadline.or(scope.deadline);
         let waiting = Waiting {
             command,
             deadline,
             span: tracing::Span::current(),
+            queue: scope.queue,
             reply,
         };
         self.queue(how.affinity).push(waiting, how.priority, now)?;

@@ -329,8 +329,16 @@ impl Unit {
             return Err(StoreError::refused("BEGIN", TOO_LATE).with_class(Class::Busy));
         }
         let mut tries = self.shared.config.max_connections;
+        let asked = self.shared.around.clock.instant();
         loop {
             let connection = self.pool.acquire().await.map_err(begin_failed)?;
+            Scope::queued(
+                self.shared
+                    .around
+                    .clock
+                    .instant()
+                    .saturating_duration_since(asked),
+            );
             match self.begin_on(connection, left).await {
                 Err(error) if error.class() == Class::ConnectionLost && tries > 0 => tries -= 1,
                 begun => return begun,

@@ -204,8 +204,11 @@ async fn read_once<O: Operation>(
     operation: &O,
 ) -> Result<O::Output, Fault> {
     let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);
+    let clock = &*shared.around.clock;
+    let asked = clock.instant();
     let connection = readers.acquire().await.map_err(failed)?;
-    if Scope::remaining(&*shared.around.clock) == Some(Duration::ZERO) {
+    Scope::queued(clock.instant().saturating_duration_since(asked));
+    if Scope::remaining(clock) == Some(Duration::ZERO) {
         return Err(busy(TOO_LATE));
     }
     let mut reader = Reader {

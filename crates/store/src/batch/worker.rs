@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kit::caller::Caller;
 use kit::clock::SharedClock;
@@ -68,7 +69,8 @@ where
 {
     async fn run(self) {
         let _abandon = Abandon(self.queue.clone());
-        while let Some(batch) = self.queue.gather().await {
+        while let Some(gathered) = self.queue.gather(&*self.clock).await {
+            let batch = gathered.commands;
             let begun = self.clock.instant();
             let span = tracing::info_span!(
                 "lane.batch",
@@ -78,6 +80,8 @@ where
             batch.iter().take(LINKS_MAX).for_each(|waiting| {
                 span.follows_from(&waiting.span);
             });
+            self.instruments
+                .gathered(gathered.waited, gathered.sent_away);
             let size = batch.len();
             self.run_batch(batch).instrument(span).await;
             let ended = self.clock.instant();
@@ -112,7 +116,7 @@ where
             if part.is_empty() {
                 continue;
             }
-            self.queue.begin(self.clock.instant());
+            self.queue.begin(self.clock.instant(), part.len());
             let outcome = self.run_part(&commands, part.clone()).await;
             // Before anybody is answered: who asks again at once must not be told that the lane is busy with
             // what they were answered for.
@@ -269,6 +273,8 @@ struct Instruments {
     size: Histogram<u64>,
     duration: Histogram<f64>,
     late: Counter<u64>,
+    sent_away: Counter<u64>,
+    wait: Histogram<f64>,
 }
 
 impl Instruments {
@@ -292,6 +298,21 @@ impl Instruments {
                     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0,
                 ])
                 .build(),
+            sent_away: meter
+                .u64_counter("vitrine.lane.sent_away")
+                .with_description(
+                    "commands that were refused because their turn would have come too late",
+                )
+                .with_unit("{command}")
+                .build(),
+            wait: meter
+                .f64_histogram("vitrine.lane.wait.duration")
+                .with_description("how long the first command of a batch waited for its turn")
+                .with_unit("s")
+                .with_boundaries(vec![
+                    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0,
+                ])
+                .build(),
             late: meter
                 .u64_counter("vitrine.lane.late")
                 .with_description("commands whose turn came after their deadline")
@@ -305,6 +326,14 @@ impl Instruments {
         self.size
             .record(u64::try_from(size).unwrap_or(u64::MAX), lane);
         self.duration.record(seconds, lane);
+    }
+
+    fn gathered(&self, waited: Duration, sent_away: u64) {
+        let lane = std::slice::from_ref(&self.lane);
+        self.wait.record(waited.as_secs_f64(), lane);
+        if sent_away > 0 {
+            self.sent_away.add(sent_away, lane);
+        }
     }
 
     fn late(&self) {
