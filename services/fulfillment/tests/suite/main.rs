@@ -1,8 +1,14 @@
 //! The service on both engines, from its operations to its calls.
 
+mod aftersale_time;
+mod aftersales;
 mod blocks;
 mod calls;
 mod cancels;
+mod care;
+mod care_dispute;
+mod care_races;
+mod care_time;
 mod common;
 mod fields;
 mod intake;

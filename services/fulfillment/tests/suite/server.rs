@@ -1,6 +1,7 @@
 //! The whole service behind its layers, with real tokens, and an order service that is nothing but its feed.
 
 use contracts::common::v1::RetailerRole;
+use contracts::fulfillment::v1::care_service_client::CareServiceClient;
 use contracts::fulfillment::v1::fulfillment_feed_service_client::FulfillmentFeedServiceClient;
 use contracts::fulfillment::v1::fulfillment_service_client::FulfillmentServiceClient;
 use contracts::fulfillment::v1::return_service_client::ReturnServiceClient;
@@ -15,6 +16,7 @@ use crate::common::partner;
 
 pub type Client = FulfillmentServiceClient<Through>;
 pub type ReturnClient = ReturnServiceClient<Through>;
+pub type CareClient = CareServiceClient<Through>;
 pub type FeedClient = FulfillmentFeedServiceClient<Through>;
 
 /// What servers of the suite share.
@@ -25,6 +27,8 @@ pub fn house(t: &TestDb) -> House {
             "fulfillment.read",
             "fulfillment.write",
             "return.write",
+            "care.read",
+            "care.write",
             "feed.read",
         ],
     )
@@ -38,7 +42,7 @@ pub fn service_tokens(house: &House) -> ServiceTokens {
 /// The service, served inside this process.
 pub struct Server {
     pub house: House,
-    wire: Wire,
+    pub wire: Wire,
 }
 
 impl Server {
@@ -102,6 +106,21 @@ impl Server {
     /// Returns as a partner.
     pub fn returns_of(&self, at: u128) -> ReturnClient {
         self.returns(Claims::partner("gateway", &partner(at)))
+    }
+
+    /// Customer care.
+    pub fn care(&self, claims: Claims) -> CareClient {
+        CareServiceClient::with_interceptor(self.wire.clone(), self.house.token(claims))
+    }
+
+    /// Customer care as somebody of the retailer.
+    pub fn care_as(&self, subject: &str, role: RetailerRole) -> CareClient {
+        self.care(Claims::retailer(subject, &[role]))
+    }
+
+    /// Customer care as a partner.
+    pub fn care_of(&self, at: u128) -> CareClient {
+        self.care(Claims::partner("gateway", &partner(at)))
     }
 
     pub fn feed(&self, claims: Claims) -> FeedClient {
