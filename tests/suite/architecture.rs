@@ -250,7 +250,7 @@ fn sql_is_only_written_in_the_store() {
         |path| path.starts_with("crates/store/") || inside(path, "store"),
     );
     only_in(
-        &["sql!(", "bulk!("],
+        &["sql!(", "bulk!(", "insert!("],
         "SQL belongs to store and services/*/src/store/",
         |path| path.starts_with("crates/store/") || inside(path, "store"),
     );

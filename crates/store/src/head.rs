@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::audit::NewAudit;
 use crate::error::StoreError;
-use crate::tx::{Engine, Tx};
-use crate::{bulk, sql};
+use crate::macros::same;
+use crate::tx::Tx;
+use crate::{bulk, insert, sql};
 
 /// The scope of the service's own sequence.
 pub(crate) const SERVICE: &str = "";
@@ -172,22 +173,10 @@ async fn insert_entries(
         payloads.push(entry.payload);
         traceparents.push(traceparent);
     }
-    bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO feed (position, partner_id, partner_position, aggregate_id, kind, etag, payload, \
-                   traceparent, commit_time) \
-                   SELECT u.*, $9::BIGINT FROM UNNEST($1::BIGINT[], $2::TEXT[], $3::BIGINT[], $4::TEXT[], \
-                   $5::TEXT[], $6::TEXT[], $7::BYTEA[], $8::TEXT[]) AS u",
-        sqlite: "INSERT INTO feed (position, partner_id, partner_position, aggregate_id, kind, etag, payload, \
-                 traceparent, commit_time) \
-                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, unhex(value->>6), \
-                 value->>7, $2 FROM json_each($1) WHERE true",
-        columns: [
-            positions, partner_ids, partner_positions, aggregate_ids, kinds, etags, payloads, traceparents
-        ],
-        also: [now]
-    )?;
+    insert!(tx, "feed", {
+        position: positions, partner_id: partner_ids, partner_position: partner_positions, aggregate_id: aggregate_ids,
+        kind: kinds, etag: etags, payload: payloads, traceparent: traceparents, commit_time: same(now, size),
+    })?;
     Ok(())
 }
 
@@ -219,34 +208,18 @@ async fn insert_audits(
         request_ids.push(row.request_id);
     }
     let last_hash = prev_hash;
-    // PostgreSQL keeps the last link in the same round trip; SQLite has no writing CTE and needs none.
-    bulk!(
+    insert!(tx, "audit", {
+        position: positions, who: whos, issuer: issuers, actor: actors, on_behalf_of: on_behalf_ofs, action: actions,
+        resource_id: resource_ids, outcome: outcomes, request_id: request_ids, prev_hash: prev_hashes, hash: hashes,
+        at: same(now, size),
+    })?;
+    sql!(
         tx,
         execute,
-        postgres: "WITH last AS (UPDATE feed_head SET hash = $13 WHERE scope = 'audit') \
-                   INSERT INTO audit (position, who, issuer, actor, on_behalf_of, action, resource_id, outcome, \
-                   request_id, prev_hash, hash, at) \
-                   SELECT u.*, $12::BIGINT FROM UNNEST($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], \
-                   $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::BYTEA[], $11::BYTEA[]) AS u",
-        sqlite: "INSERT INTO audit (position, who, issuer, actor, on_behalf_of, action, resource_id, outcome, \
-                 request_id, prev_hash, hash, at) \
-                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-                 value->>8, unhex(value->>9), unhex(value->>10), $2 FROM json_each($1) WHERE $3 IS NOT NULL",
-        columns: [
-            positions, whos, issuers, actors, on_behalf_ofs, actions, resource_ids, outcomes, request_ids,
-            prev_hashes, hashes
-        ],
-        also: [now, last_hash.as_slice()]
+        "UPDATE feed_head SET hash = $1 WHERE scope = $2",
+        last_hash.as_slice(),
+        AUDIT
     )?;
-    if tx.engine() == Engine::Sqlite {
-        sql!(
-            tx,
-            execute,
-            "UPDATE feed_head SET hash = $1 WHERE scope = $2",
-            last_hash.as_slice(),
-            AUDIT
-        )?;
-    }
     Ok(())
 }
 

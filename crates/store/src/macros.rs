@@ -1,12 +1,14 @@
-//! [`sql!`](crate::sql) and [`bulk!`](crate::bulk): one statement, two engines.
+//! [`sql!`](crate::sql), [`bulk!`](crate::bulk) and [`insert!`](crate::insert): one statement, two engines.
 
 mod args;
 mod columns;
+mod insert;
 mod run;
 mod text;
 
 pub use args::{Args, Bind};
-pub use columns::{Column, Columns};
+pub use columns::{Column, Columns, Same, same};
+pub use insert::{Named, Texts, insert};
 pub(crate) use run::control;
 pub use run::{Row, all, execute, one, optional};
 pub use text::{checked, checked_bulk};
@@ -125,6 +127,32 @@ macro_rules! bulk {
             "write bulk!(tx, execute, postgres: \"TEXT\", sqlite: \"TEXT\", columns: [a, b], also: [c]), or `all Row`, `optional Row`, `one Row` in place of `execute`; `also` may be left out"
         )
     };
+}
+
+/// Writes many new rows: a table, its columns by name, each a vector or slice of one length, or
+/// [`same`](crate::macros::same) for a value that all rows share. There may be no rows at all.
+///
+/// Every row has to be new. A key that somebody else has taken meanwhile makes the unit run again, and then it
+/// sees what was there first: that costs PostgreSQL much less than to ask for each row before it is written, as
+/// `ON CONFLICT` does.
+///
+/// ```no_run
+/// # use store::{StoreError, Tx, insert, macros::same};
+/// async fn things(tx: &mut Tx, ids: Vec<String>, sizes: Vec<i64>) -> Result<(), StoreError> {
+///     let (now, rows) = (tx.now(), ids.len());
+///     insert!(tx, "thing", { id: ids, size: sizes, create_time: same(now, rows) })
+/// }
+/// ```
+#[macro_export]
+macro_rules! insert {
+    ($tx:expr, $table:literal, { $($name:ident: $column:expr),+ $(,)? }) => {{
+        static TEXTS: $crate::macros::Texts = $crate::macros::Texts::new($table);
+        let columns = vec![$($crate::macros::Named {
+            name: stringify!($name),
+            cells: Box::new($column),
+        }),+];
+        $crate::macros::insert(&mut *$tx, &TEXTS, columns).await
+    }};
 }
 
 // The binds are encoded before the statement borrows the transaction, so that they may ask it things

@@ -1,7 +1,7 @@
 //! How fast one hot allotment sells: every shopper places an order in a drop and pays it, through the desk.
 //!
 //! ```text
-//! cargo run --release -p order --example hot_stock -- [ORDERS] [CALLERS] [LANES]
+//! cargo run --release -p order --example hot_stock -- [ORDERS] [CALLERS] [LANES] [sqlite|postgres|both] [hold|pay|all]
 //! ```
 //!
 //! On SQLite (a file in the temporary folder, every commit flushed) and on a PostgreSQL of its own when one is
@@ -85,10 +85,22 @@ fn argument(at: usize, default: usize) -> usize {
         .unwrap_or(default)
 }
 
+/// As in the program that is deployed.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn word(at: usize, default: &str) -> String {
+    std::env::args().nth(at).unwrap_or_else(|| default.into())
+}
+
 #[tokio::main]
 async fn main() {
     let (orders, callers, lanes) = (argument(1, 14_000), argument(2, 256), argument(3, 1));
+    let (wanted, phase) = (word(4, "both"), word(5, "all"));
     for engine in [Engine::Sqlite, Engine::Postgres] {
+        if wanted != "both" && wanted != engine.name() {
+            continue;
+        }
         let setup = Setup::new()
             .migrations(order::migrations())
             .config(|config| config.max_connections = 8);
@@ -116,12 +128,23 @@ async fn main() {
                 world::confirm(number + 1, 0, number, 0, amount),
             ]
         };
+        let hold = |number| vec![both(number).swap_remove(0)];
         // First alone: the plans that a database makes while it is nearly empty stay with its connections.
         run("one by one", WARM_UP, 1, &desk, false, &both).await;
+        if phase == "hold" {
+            run("place", orders, callers, &desk, false, &|number| {
+                hold(number + WARM_UP)
+            })
+            .await;
+            continue;
+        }
         run("place and pay", orders, callers, &desk, false, &|number| {
             both(number + WARM_UP)
         })
         .await;
+        if phase == "pay" {
+            continue;
+        }
         let again = |number| {
             vec![Command::Place(Box::new(world::place(
                 number,

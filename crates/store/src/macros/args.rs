@@ -42,6 +42,14 @@ impl Args {
         }
     }
 
+    /// These values, encoded already.
+    pub(super) fn ready(encoded: Encoded) -> Self {
+        Args {
+            encoded,
+            refused: None,
+        }
+    }
+
     /// Binds the next parameter.
     pub fn push(&mut self, value: impl Bind) {
         value.bind(self);

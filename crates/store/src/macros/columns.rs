@@ -4,6 +4,7 @@ use contracts::id::{Id, Kind};
 use kit::clock::Micros;
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
 
 use super::args::{Args, Encoded, NUL_IN_TEXT, has_nul};
 use crate::tx::{Engine, Tx};
@@ -20,6 +21,51 @@ pub trait Column {
     fn add_array(&self, args: &mut PgArguments) -> Result<(), String>;
     /// Writes one cell as JSON.
     fn write_cell(&self, row: usize, json: &mut Vec<u8>) -> Result<(), String>;
+    /// Binds one cell.
+    fn bind_cell(&self, row: usize, args: &mut SqliteArguments) -> Result<(), String>;
+    /// PostgreSQL's name for the type of a cell.
+    fn sql_type(&self) -> &'static str;
+    /// For a column that has the same value in every row: adds that value, and says so.
+    fn add_same(&self, _args: &mut PgArguments) -> Option<Result<(), String>> {
+        None
+    }
+}
+
+/// The same value in every row.
+pub struct Same<T> {
+    pub(super) value: T,
+    pub(super) rows: usize,
+}
+
+/// A column that has the same value in all of its `rows`.
+pub fn same<T: Cell + Clone>(value: T, rows: usize) -> Same<T> {
+    Same { value, rows }
+}
+
+impl<T: Cell + Clone> Column for Same<T> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn add_array(&self, args: &mut PgArguments) -> Result<(), String> {
+        T::add_array(&vec![self.value.clone(); self.rows], args)
+    }
+
+    fn write_cell(&self, _: usize, json: &mut Vec<u8>) -> Result<(), String> {
+        self.value.write(json)
+    }
+
+    fn bind_cell(&self, _: usize, args: &mut SqliteArguments) -> Result<(), String> {
+        self.value.bind(args)
+    }
+
+    fn sql_type(&self) -> &'static str {
+        T::SQL_TYPE
+    }
+
+    fn add_same(&self, args: &mut PgArguments) -> Option<Result<(), String>> {
+        Some(self.value.add(args))
+    }
 }
 
 /// The columns of one statement, while they are gathered.
@@ -104,10 +150,16 @@ impl<'a> Columns<'a> {
 
 /// A cell of a column.
 pub trait Cell: Sized {
+    /// PostgreSQL's name for its type.
+    const SQL_TYPE: &'static str;
     /// Adds cells as an array.
     fn add_array(cells: &[Self], args: &mut PgArguments) -> Result<(), String>;
+    /// Adds the cell alone.
+    fn add(&self, args: &mut PgArguments) -> Result<(), String>;
     /// Writes the cell as JSON.
     fn write(&self, json: &mut Vec<u8>) -> Result<(), String>;
+    /// Binds the cell.
+    fn bind(&self, args: &mut SqliteArguments) -> Result<(), String>;
 }
 
 macro_rules! columns {
@@ -124,6 +176,14 @@ macro_rules! columns {
             fn write_cell(&self, row: usize, json: &mut Vec<u8>) -> Result<(), String> {
                 self[row].write(json)
             }
+
+            fn bind_cell(&self, row: usize, args: &mut SqliteArguments) -> Result<(), String> {
+                self[row].bind(args)
+            }
+
+            fn sql_type(&self) -> &'static str {
+                T::SQL_TYPE
+            }
         }
     )*};
 }
@@ -137,22 +197,54 @@ where
     args.add(kept?).map_err(|error| error.to_string())
 }
 
-/// A type and its Option are cells: `$keep` gives what goes into an array, `$write` writes JSON.
+fn add_one<'q, T>(kept: Result<T, String>, args: &mut PgArguments) -> Result<(), String>
+where
+    T: sqlx::Encode<'q, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    args.add(kept?).map_err(|error| error.to_string())
+}
+
+fn bind<'q, T>(value: Result<T, String>, args: &mut SqliteArguments) -> Result<(), String>
+where
+    T: sqlx::Encode<'q, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    args.add(value?).map_err(|error| error.to_string())
+}
+
+/// A type and its Option are cells: `$keep` gives what goes into an array, `$own` what SQLite keeps until the
+/// statement ran, `$write` writes JSON.
 macro_rules! cells {
-    ($([$($generic:tt)*] $type:ty, $keep:expr, $write:expr;)*) => {$(
+    ($([$($generic:tt)*] $type:ty, $sql:literal, $keep:expr, $own:ty, $bind:expr, $write:expr;)*) => {$(
         impl<$($generic)*> Cell for $type {
+            const SQL_TYPE: &'static str = $sql;
+
             fn add_array(cells: &[Self], args: &mut PgArguments) -> Result<(), String> {
                 add(cells.iter().map($keep).collect(), args)
+            }
+
+            fn add(&self, args: &mut PgArguments) -> Result<(), String> {
+                // By way of an Option, so that the closure's types are known.
+                Some(self).map($keep).map_or(Ok(()), |kept| add_one(kept, args))
             }
 
             fn write(&self, json: &mut Vec<u8>) -> Result<(), String> {
                 $write(self, json)
             }
+
+            fn bind(&self, args: &mut SqliteArguments) -> Result<(), String> {
+                bind($bind(self), args)
+            }
         }
 
         impl<$($generic)*> Cell for Option<$type> {
+            const SQL_TYPE: &'static str = $sql;
+
             fn add_array(cells: &[Self], args: &mut PgArguments) -> Result<(), String> {
                 add(cells.iter().map(|cell| cell.as_ref().map($keep).transpose()).collect(), args)
+            }
+
+            fn add(&self, args: &mut PgArguments) -> Result<(), String> {
+                add_one(self.as_ref().map($keep).transpose(), args)
             }
 
             fn write(&self, json: &mut Vec<u8>) -> Result<(), String> {
@@ -161,19 +253,26 @@ macro_rules! cells {
                     None => write_word("null", json),
                 }
             }
+
+            fn bind(&self, args: &mut SqliteArguments) -> Result<(), String> {
+                match self {
+                    Some(cell) => cell.bind(args),
+                    None => bind(Ok(None::<$own>), args),
+                }
+            }
         }
     )*};
 }
 
 cells! {
-    [] i64, |cell| Ok(*cell), |cell: &i64, json| write_word(&cell.to_string(), json);
-    [] Micros, |cell| Ok(cell.0), |cell: &Micros, json| write_word(&cell.0.to_string(), json);
-    [] bool, |cell| Ok(*cell), |cell: &bool, json| write_word(if *cell { "true" } else { "false" }, json);
-    [] String, |cell| text(cell), |cell: &String, json| write_text(cell, json);
-    ['t] &'t str, |cell| text(cell), |cell: &&str, json| write_text(cell, json);
-    [K: Kind] Id<K>, |cell| text(cell.as_str()), |cell: &Id<K>, json| write_text(cell.as_str(), json);
-    [] Vec<u8>, |cell| Ok(cell.as_slice()), |cell: &Vec<u8>, json| write_bytes(cell, json);
-    [] [u8; 32], |cell| Ok(cell.as_slice()), |cell: &[u8; 32], json| write_bytes(cell, json);
+    [] i64, "BIGINT", |cell| Ok(*cell), i64, |cell: &i64| Ok(*cell), |cell: &i64, json| write_word(&cell.to_string(), json);
+    [] Micros, "BIGINT", |cell| Ok(cell.0), i64, |cell: &Micros| Ok(cell.0), |cell: &Micros, json| write_word(&cell.0.to_string(), json);
+    [] bool, "BOOLEAN", |cell| Ok(*cell), bool, |cell: &bool| Ok(*cell), |cell: &bool, json| write_word(if *cell { "true" } else { "false" }, json);
+    [] String, "TEXT", |cell| text(cell), String, |cell: &String| text(cell).map(str::to_owned), |cell: &String, json| write_text(cell, json);
+    ['t] &'t str, "TEXT", |cell| text(cell), String, |cell: &&str| text(cell).map(str::to_owned), |cell: &&str, json| write_text(cell, json);
+    [K: Kind] Id<K>, "TEXT", |cell| text(cell.as_str()), String, |cell: &Id<K>| Ok(cell.as_str().to_owned()), |cell: &Id<K>, json| write_text(cell.as_str(), json);
+    [] Vec<u8>, "BYTEA", |cell| Ok(cell.as_slice()), Vec<u8>, |cell: &Vec<u8>| Ok(cell.clone()), |cell: &Vec<u8>, json| write_bytes(cell, json);
+    [] [u8; 32], "BYTEA", |cell| Ok(cell.as_slice()), Vec<u8>, |cell: &[u8; 32]| Ok(cell.to_vec()), |cell: &[u8; 32], json| write_bytes(cell, json);
 }
 
 fn text(text: &str) -> Result<&str, String> {

@@ -44,6 +44,11 @@ fn failed(tx: &mut Tx, error: StoreError) -> StoreError {
     error
 }
 
+/// A statement that cannot be sent.
+pub(super) fn refuse(tx: &mut Tx, text: &'static str, message: String) -> StoreError {
+    failed(tx, StoreError::refused(text, message))
+}
+
 /// Runs the statement and counts the rows it touched.
 pub async fn execute(tx: &mut Tx, text: &'static str, args: Args) -> Result<u64, StoreError> {
     on_engine!(tx, text, args, |conn, encoded| {

@@ -3,6 +3,7 @@
 mod cancel;
 mod engines;
 mod group;
+mod inserts;
 mod losses;
 mod migrations;
 mod running;

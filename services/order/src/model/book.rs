@@ -63,14 +63,24 @@ pub struct Count {
     pub loaded: i64,
     /// As it is now.
     pub now: i64,
+    /// Whether it was looked for and there was none yet.
+    pub absent: bool,
 }
 
 impl Count {
+    /// Of something that nobody has counted yet.
+    pub const ABSENT: Count = Count {
+        loaded: 0,
+        now: 0,
+        absent: true,
+    };
+
     /// As loaded.
     pub fn new(loaded: i64) -> Self {
         Count {
             loaded,
             now: loaded,
+            absent: false,
         }
     }
 

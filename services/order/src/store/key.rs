@@ -1,10 +1,11 @@
 //! Keys that callers gave: looked up for a whole batch without locks, one index probe each.
 
-use ::store::{Tx, bulk};
+use ::store::macros::same;
+use ::store::{Tx, bulk, insert};
 use contracts::id::OrderId;
 use kit::errors::Fault;
 
-use super::{all_written, column, id};
+use super::{column, id};
 use crate::model::book::{KeptKey, KeyName, PlaceKey};
 
 /// The orders placed under these keys.
@@ -58,22 +59,11 @@ pub async fn request_keys_insert(tx: &mut Tx, keys: &mut [KeptKey]) -> Result<()
         return Ok(());
     }
     keys.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let now = tx.now();
-    let written = bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO idempotency (scope, method, key, fingerprint, response, created_time) \
-                   SELECT u.*, $6::BIGINT FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BYTEA[], $5::BYTEA[]) \
-                   AS u ON CONFLICT DO NOTHING",
-        sqlite: "INSERT INTO idempotency (scope, method, key, fingerprint, response, created_time) \
-                 SELECT value->>0, value->>1, value->>2, unhex(value->>3), unhex(value->>4), $2 \
-                 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
-        columns: [
-            column(keys, |key| key.name.0.as_str()), column(keys, |key| key.name.1),
-            column(keys, |key| key.name.2.as_str()), column(keys, |key| key.fingerprint),
-            column(keys, |key| key.response.clone())
-        ],
-        also: [now]
-    )?;
-    all_written("request keys", written, keys.len())
+    let (now, rows) = (tx.now(), keys.len());
+    insert!(tx, "idempotency", {
+        scope: column(keys, |key| key.name.0.as_str()), method: column(keys, |key| key.name.1),
+        key: column(keys, |key| key.name.2.as_str()), fingerprint: column(keys, |key| key.fingerprint),
+        response: column(keys, |key| key.response.clone()), created_time: same(now, rows),
+    })?;
+    Ok(())
 }

@@ -1,13 +1,13 @@
 //! The ledger's rows. They are only ever added and read: the table refuses anything else.
 
-use ::store::{Tx, bulk, sql};
+use ::store::{Tx, bulk, insert, sql};
 use contracts::id::{OrderId, OrderLineId, PartnerId};
 use contracts::money::Currency;
 use kit::clock::Micros;
 use kit::errors::Fault;
 
 use super::sales::first_id;
-use super::{all_written, column, currency, id, opt_id, word};
+use super::{column, currency, id, opt_id, word};
 use crate::model::ledger::{Amounts, Terms};
 use crate::model::rate::DAY_US;
 use crate::model::{CostBearer, LedgerEntry, LedgerStep, Parts};
@@ -17,32 +17,21 @@ pub async fn entries_insert(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), 
     if entries.is_empty() {
         return Ok(());
     }
-    let written = bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO ledger_entry (entry_id, order_id, partner_id, line_number, step, cost_bearer, source_id, \
-                   reversed_entry_id, currency_code, goods, retailer_discount, partner_amount, shipping, tax, \
-                   tax_included, record_time) SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], \
-                   $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[], \
-                   $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BOOLEAN[], $16::BIGINT[]) ON CONFLICT DO NOTHING",
-        sqlite: "INSERT INTO ledger_entry (entry_id, order_id, partner_id, line_number, step, cost_bearer, source_id, \
-                 reversed_entry_id, currency_code, goods, retailer_discount, partner_amount, shipping, tax, \
-                 tax_included, record_time) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, \
-                 value->>6, value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, \
-                 value->>14, value->>15 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
-        columns: [
-            column(entries, |e| e.entry_id), column(entries, |e| e.order_id), column(entries, |e| e.partner_id),
-            column(entries, |e| e.line.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX))),
-            column(entries, |e| e.step.as_str()), column(entries, |e| e.cost_bearer.as_str()),
-            column(entries, |e| e.source_id.as_str()),
-            column(entries, |e| e.reverses.as_ref().map_or("", |entry_id| entry_id.as_str())),
-            column(entries, |e| e.currency.code()), column(entries, |e| e.amounts.parts.goods),
-            column(entries, |e| e.amounts.retailer_discount), column(entries, |e| e.amounts.parts.partner),
-            column(entries, |e| e.amounts.parts.shipping), column(entries, |e| e.amounts.parts.tax),
-            column(entries, |e| e.amounts.parts.tax_included), column(entries, |e| e.record_time)
-        ]
-    )?;
-    all_written("ledger entries", written, entries.len())
+    insert!(tx, "ledger_entry", {
+        entry_id: column(entries, |e| e.entry_id), order_id: column(entries, |e| e.order_id),
+        partner_id: column(entries, |e| e.partner_id),
+        line_number: column(entries, |e| e.line.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX))),
+        step: column(entries, |e| e.step.as_str()), cost_bearer: column(entries, |e| e.cost_bearer.as_str()),
+        source_id: column(entries, |e| e.source_id.as_str()),
+        reversed_entry_id: column(entries, |e| e.reverses.as_ref().map_or("", |entry_id| entry_id.as_str())),
+        currency_code: column(entries, |e| e.currency.code()), goods: column(entries, |e| e.amounts.parts.goods),
+        retailer_discount: column(entries, |e| e.amounts.retailer_discount),
+        partner_amount: column(entries, |e| e.amounts.parts.partner),
+        shipping: column(entries, |e| e.amounts.parts.shipping), tax: column(entries, |e| e.amounts.parts.tax),
+        tax_included: column(entries, |e| e.amounts.parts.tax_included),
+        record_time: column(entries, |e| e.record_time),
+    })?;
+    Ok(())
 }
 
 #[derive(sqlx::FromRow)]

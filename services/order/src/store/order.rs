@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ::store::{Tx, bulk, sql};
+use ::store::macros::same;
+use ::store::{Tx, bulk, insert, sql};
 use contracts::id::OrderId;
 use kit::clock::Micros;
 use kit::errors::Fault;
@@ -245,56 +246,34 @@ pub async fn orders_insert(tx: &mut Tx, orders: &mut [&Order]) -> Result<(), Fau
     };
     orders.sort_unstable_by_key(key);
     let orders = &*orders;
-    let (now, placed) = (tx.now(), column(orders, |order| &order.placement));
+    let (now, rows) = (tx.now(), orders.len());
+    let placed = column(orders, |order| &order.placement);
     let placed = placed.as_slice();
-    let written = bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO orders (order_id, partner_id, partner_order_id, partner_checkout_id, shopper_ref, \
-                   fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
-                   partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
-                   placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
-                   ship_by, cancel_reason, refund_due, version, refunds_open, update_time, fulfillment_state, aftersale_state, \
-                   has_contact) \
-                   SELECT u.*, $32::BIGINT, 'UNFULFILLED', 'NONE', FALSE FROM UNNEST($1::TEXT[], $2::TEXT[], \
-                   $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BYTEA[], $7::TEXT[], $8::TEXT[], $9::TEXT[], \
-                   $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], \
-                   $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], $19::BIGINT[], $20::BIGINT[], $21::BIGINT[], \
-                   $22::TEXT[], $23::TEXT[], $24::BIGINT[], $25::BIGINT[], $26::BIGINT[], $27::BIGINT[], $28::TEXT[], \
-                   $29::BIGINT[], $30::BIGINT[], $31::BIGINT[]) AS u ON CONFLICT DO NOTHING",
-        sqlite: "INSERT INTO orders (order_id, partner_id, partner_order_id, partner_checkout_id, shopper_ref, \
-                 fingerprint, region_code, subdivision_code, currency_code, price, retailer_discount, \
-                 partner_discount, shipping, tax, payable, commission, remorse_us, ship_within_us, presale_time, \
-                 placed_hold_end, place_time, state, payment_state, hold_expire_time, pay_time, ship_not_before, \
-                 ship_by, cancel_reason, refund_due, version, refunds_open, update_time, fulfillment_state, aftersale_state, \
-                 has_contact) \
-                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, unhex(value->>5), value->>6, value->>7, \
-                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
-                 value->>16, value->>17, value->>18, value->>19, value->>20, value->>21, value->>22, value->>23, \
-                 value->>24, value->>25, value->>26, value->>27, value->>28, value->>29, value->>30, $2, 'UNFULFILLED', \
-                 'NONE', FALSE FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
-        columns: [
-            column(placed, |p| p.order_id), column(placed, |p| p.partner_id),
-            column(placed, |p| p.partner_order_id.as_str()), column(placed, |p| p.partner_checkout_id.as_str()),
-            column(placed, |p| p.shopper_ref.as_str()), column(placed, |p| p.fingerprint),
-            column(placed, |p| p.destination.region_code.as_str()),
-            column(placed, |p| p.destination.subdivision_code.as_str()),
-            column(placed, |p| p.amount.currency.code()), column(placed, |p| p.amount.price),
-            column(placed, |p| p.amount.retailer_discount), column(placed, |p| p.amount.partner_discount),
-            column(placed, |p| p.amount.shipping), column(placed, |p| p.amount.tax),
-            column(placed, |p| p.amount.payable), column(placed, |p| p.amount.commission),
-            column(placed, |p| micros(p.ship_terms.remorse)), column(placed, |p| micros(p.ship_terms.ship_within)),
-            column(placed, |p| p.ship_terms.presale_time), column(placed, |p| p.hold_expire_time),
-            column(placed, |p| p.place_time),
-            column(orders, |o| o.state.as_str()), column(orders, |o| o.payment_state.as_str()),
-            column(orders, |o| o.hold_expire_time), column(orders, |o| o.pay_time),
-            column(orders, |o| o.ship_not_before), column(orders, |o| o.ship_by),
-            column(orders, |o| o.cancel_reason.map_or("", CancelReason::as_str)), column(orders, |o| o.balance.refund_due),
-            column(orders, |o| o.version), column(orders, |o| o.balance.refunds_open)
-        ],
-        also: [now]
-    )?;
-    all_written("orders", written, orders.len())?;
+    insert!(tx, "orders", {
+        order_id: column(placed, |p| p.order_id), partner_id: column(placed, |p| p.partner_id),
+        partner_order_id: column(placed, |p| p.partner_order_id.as_str()),
+        partner_checkout_id: column(placed, |p| p.partner_checkout_id.as_str()),
+        shopper_ref: column(placed, |p| p.shopper_ref.as_str()), fingerprint: column(placed, |p| p.fingerprint),
+        region_code: column(placed, |p| p.destination.region_code.as_str()),
+        subdivision_code: column(placed, |p| p.destination.subdivision_code.as_str()),
+        currency_code: column(placed, |p| p.amount.currency.code()), price: column(placed, |p| p.amount.price),
+        retailer_discount: column(placed, |p| p.amount.retailer_discount),
+        partner_discount: column(placed, |p| p.amount.partner_discount),
+        shipping: column(placed, |p| p.amount.shipping), tax: column(placed, |p| p.amount.tax),
+        payable: column(placed, |p| p.amount.payable), commission: column(placed, |p| p.amount.commission),
+        remorse_us: column(placed, |p| micros(p.ship_terms.remorse)),
+        ship_within_us: column(placed, |p| micros(p.ship_terms.ship_within)),
+        presale_time: column(placed, |p| p.ship_terms.presale_time),
+        placed_hold_end: column(placed, |p| p.hold_expire_time), place_time: column(placed, |p| p.place_time),
+        state: column(orders, |o| o.state.as_str()), payment_state: column(orders, |o| o.payment_state.as_str()),
+        hold_expire_time: column(orders, |o| o.hold_expire_time), pay_time: column(orders, |o| o.pay_time),
+        ship_not_before: column(orders, |o| o.ship_not_before), ship_by: column(orders, |o| o.ship_by),
+        cancel_reason: column(orders, |o| o.cancel_reason.map_or("", CancelReason::as_str)),
+        refund_due: column(orders, |o| o.balance.refund_due), version: column(orders, |o| o.version),
+        refunds_open: column(orders, |o| o.balance.refunds_open), update_time: same(now, rows),
+        fulfillment_state: same("UNFULFILLED", rows), aftersale_state: same("NONE", rows),
+        has_contact: same(false, rows),
+    })?;
     lines_insert(tx, orders).await
 }
 
@@ -318,50 +297,33 @@ async fn lines_insert(tx: &mut Tx, orders: &[&Order]) -> Result<(), Fault> {
     let touchpoints: Vec<String> = touchpoints
         .collect::<Result<_, _>>()
         .map_err(Fault::internal)?;
-    bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO order_line (order_id, line_number, order_line_id, listing_id, allotment_id, variant_id, \
-                   product_id, sku, title, unit, terms_version, unit_price, per_quantity, price, retailer_discount, \
-                   partner_discount, shipping, tax, tax_included, payable, commission, drop_id, drop_person_limited, \
-                   collected_by, legal_entity, touchpoints, ordered, cancelled, price_source, drop_quota, \
-                   allotment_person_limited, person, shipped, delivered, undelivered, returned, refunded) \
-                   SELECT u.*, 0, 0, 0, 0, 0 FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], \
-                   $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::BIGINT[], $12::BIGINT[], \
-                   $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], \
-                   $19::BOOLEAN[], $20::BIGINT[], $21::BIGINT[], $22::TEXT[], $23::BOOLEAN[], $24::TEXT[], \
-                   $25::TEXT[], $26::TEXT[], $27::BIGINT[], $28::BIGINT[], $29::TEXT[], $30::TEXT[], $31::BOOLEAN[], \
-                   $32::TEXT[]) AS u",
-        sqlite: "INSERT INTO order_line (order_id, line_number, order_line_id, listing_id, allotment_id, variant_id, \
-                 product_id, sku, title, unit, terms_version, unit_price, per_quantity, price, retailer_discount, \
-                 partner_discount, shipping, tax, tax_included, payable, commission, drop_id, drop_person_limited, \
-                 collected_by, legal_entity, touchpoints, ordered, cancelled, price_source, drop_quota, \
-                 allotment_person_limited, person, shipped, delivered, undelivered, returned, refunded) \
-                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-                 value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, \
-                 value->>16, value->>17, value->>18, value->>19, value->>20, value->>21, value->>22, value->>23, \
-                 value->>24, value->>25, value->>26, value->>27, value->>28, value->>29, value->>30, value->>31, \
-                 0, 0, 0, 0, 0 FROM json_each($1)",
-        columns: [
-            column(lines, |l| l.0), column(lines, |l| l.1), column(lines, |l| l.2.order_line_id),
-            column(lines, |l| l.2.listing_id), column(lines, |l| l.2.allotment_id), column(lines, |l| l.2.variant_id),
-            column(lines, |l| l.2.product_id), column(lines, |l| l.2.sku.as_str()),
-            column(lines, |l| l.2.title.as_str()), column(lines, |l| l.2.unit.as_str()),
-            column(lines, |l| l.2.terms_version), column(lines, |l| l.2.unit_price.amount().minor_units),
-            column(lines, |l| l.2.unit_price.per_quantity()), column(lines, |l| l.2.amount.price),
-            column(lines, |l| l.2.amount.retailer_discount), column(lines, |l| l.2.amount.partner_discount),
-            column(lines, |l| l.2.amount.shipping), column(lines, |l| l.2.amount.tax),
-            column(lines, |l| l.2.amount.tax_included), column(lines, |l| l.2.amount.payable),
-            column(lines, |l| l.2.amount.commission),
-            column(lines, |l| l.2.drop_id.as_ref().map_or("", |drop_id| drop_id.as_str())),
-            column(lines, |l| l.2.drop_person_limited), column(lines, |l| l.2.collected_by.as_str()),
-            column(lines, |l| l.2.legal_entity.as_str()), touchpoints, column(lines, |l| l.3.ordered),
-            column(lines, |l| l.3.cancelled), column(lines, |l| l.2.price_source.as_str()),
-            column(lines, |l| l.2.draws.quota.as_ref().map_or("", QuotaOwner::as_str)),
-            column(lines, |l| l.2.draws.allotment_person_limited),
-            column(lines, |l| l.2.draws.person.as_deref().unwrap_or_default())
-        ]
-    )?;
+    let rows = lines.len();
+    insert!(tx, "order_line", {
+        order_id: column(lines, |l| l.0), line_number: column(lines, |l| l.1),
+        order_line_id: column(lines, |l| l.2.order_line_id), listing_id: column(lines, |l| l.2.listing_id),
+        allotment_id: column(lines, |l| l.2.allotment_id), variant_id: column(lines, |l| l.2.variant_id),
+        product_id: column(lines, |l| l.2.product_id), sku: column(lines, |l| l.2.sku.as_str()),
+        title: column(lines, |l| l.2.title.as_str()), unit: column(lines, |l| l.2.unit.as_str()),
+        terms_version: column(lines, |l| l.2.terms_version),
+        unit_price: column(lines, |l| l.2.unit_price.amount().minor_units),
+        per_quantity: column(lines, |l| l.2.unit_price.per_quantity()), price: column(lines, |l| l.2.amount.price),
+        retailer_discount: column(lines, |l| l.2.amount.retailer_discount),
+        partner_discount: column(lines, |l| l.2.amount.partner_discount),
+        shipping: column(lines, |l| l.2.amount.shipping), tax: column(lines, |l| l.2.amount.tax),
+        tax_included: column(lines, |l| l.2.amount.tax_included), payable: column(lines, |l| l.2.amount.payable),
+        commission: column(lines, |l| l.2.amount.commission),
+        drop_id: column(lines, |l| l.2.drop_id.as_ref().map_or("", |drop_id| drop_id.as_str())),
+        drop_person_limited: column(lines, |l| l.2.drop_person_limited),
+        collected_by: column(lines, |l| l.2.collected_by.as_str()),
+        legal_entity: column(lines, |l| l.2.legal_entity.as_str()), touchpoints: touchpoints,
+        ordered: column(lines, |l| l.3.ordered), cancelled: column(lines, |l| l.3.cancelled),
+        price_source: column(lines, |l| l.2.price_source.as_str()),
+        drop_quota: column(lines, |l| l.2.draws.quota.as_ref().map_or("", QuotaOwner::as_str)),
+        allotment_person_limited: column(lines, |l| l.2.draws.allotment_person_limited),
+        person: column(lines, |l| l.2.draws.person.as_deref().unwrap_or_default()),
+        shipped: same(0, rows), delivered: same(0, rows), undelivered: same(0, rows), returned: same(0, rows),
+        refunded: same(0, rows),
+    })?;
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! Payments that were stated.
 
-use ::store::{Tx, bulk, sql};
+use ::store::{Tx, bulk, insert, sql};
 use contracts::id::OrderId;
 use contracts::money::Money;
 use kit::clock::Micros;
 use kit::errors::Fault;
 
-use super::{all_written, column, currency, id, opt_id, word};
+use super::{column, currency, id, opt_id, word};
 use crate::model::payment::Signed;
 use crate::model::{Payment, PaymentOutcome, RefundReason};
 
@@ -95,32 +95,20 @@ pub async fn payments_insert(tx: &mut Tx, payments: &[&Payment]) -> Result<(), F
     if payments.is_empty() {
         return Ok(());
     }
-    let written = bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO payment (payment_id, order_id, partner_id, payment_reference, currency_code, amount, \
-                   partner_amount, refunded, partner_refunded, outcome, refund_id, refund_reason, kid, statement, \
-                   pay_time, record_time) SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], \
-                   $5::TEXT[], $6::BIGINT[], $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], \
-                   $12::TEXT[], $13::TEXT[], $14::TEXT[], $15::BIGINT[], $16::BIGINT[]) ON CONFLICT DO NOTHING",
-        sqlite: "INSERT INTO payment (payment_id, order_id, partner_id, payment_reference, currency_code, amount, \
-                 partner_amount, refunded, partner_refunded, outcome, refund_id, refund_reason, kid, statement, \
-                 pay_time, record_time) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, \
-                 value->>6, value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, \
-                 value->>14, value->>15 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
-        columns: [
-            column(payments, |p| p.payment_id), column(payments, |p| p.order_id), column(payments, |p| p.partner_id),
-            column(payments, |p| p.payment_reference.as_str()), column(payments, |p| p.amount.currency.code()),
-            column(payments, |p| p.amount.minor_units), column(payments, |p| p.partner_amount),
-            column(payments, |p| p.refunded), column(payments, |p| p.partner_refunded),
-            column(payments, |p| p.outcome.as_str()),
-            column(payments, |p| p.refund.as_ref().map_or("", |(refund_id, _)| refund_id.as_str())),
-            column(payments, |p| p.refund.as_ref().map_or("", |(_, reason)| reason.as_str())),
-            column(payments, |p| p.kid.as_str()), column(payments, |p| p.statement.0.as_str()),
-            column(payments, |p| p.pay_time), column(payments, |p| p.record_time)
-        ]
-    )?;
-    all_written("payments", written, payments.len())
+    insert!(tx, "payment", {
+        payment_id: column(payments, |p| p.payment_id), order_id: column(payments, |p| p.order_id),
+        partner_id: column(payments, |p| p.partner_id),
+        payment_reference: column(payments, |p| p.payment_reference.as_str()),
+        currency_code: column(payments, |p| p.amount.currency.code()),
+        amount: column(payments, |p| p.amount.minor_units), partner_amount: column(payments, |p| p.partner_amount),
+        refunded: column(payments, |p| p.refunded), partner_refunded: column(payments, |p| p.partner_refunded),
+        outcome: column(payments, |p| p.outcome.as_str()),
+        refund_id: column(payments, |p| p.refund.as_ref().map_or("", |(refund_id, _)| refund_id.as_str())),
+        refund_reason: column(payments, |p| p.refund.as_ref().map_or("", |(_, reason)| reason.as_str())),
+        kid: column(payments, |p| p.kid.as_str()), statement: column(payments, |p| p.statement.0.as_str()),
+        pay_time: column(payments, |p| p.pay_time), record_time: column(payments, |p| p.record_time),
+    })?;
+    Ok(())
 }
 
 /// All payments of an order, in the order in which they were recorded.

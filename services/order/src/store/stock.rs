@@ -1,6 +1,6 @@
 //! Units: allotments, which are the lock of everything that counts them, and the counters under that lock.
 
-use ::store::{Tx, bulk};
+use ::store::{Tx, bulk, insert};
 use contracts::id::{AllotmentId, DropId, ListingId};
 use contracts::money::Price;
 use kit::clock::Micros;
@@ -318,6 +318,19 @@ pub async fn drop_listing_counts_change(
     all_written("drop counters of listings", written, changes.len())
 }
 
+/// Begins to count what shoppers hold. The caller has looked and found none of them under the locks that
+/// everybody takes who counts there.
+pub async fn shopper_counts_insert(
+    tx: &mut Tx,
+    counts: &[(&ShopperKey, i64)],
+) -> Result<(), Fault> {
+    insert!(tx, "shopper_count", {
+        scope: column(counts, |(key, _)| key.scope.as_str()), partner_id: column(counts, |(key, _)| key.partner_id),
+        shopper_ref: column(counts, |(key, _)| key.shopper_ref.as_str()), taken: column(counts, |(_, count)| *count),
+    })?;
+    Ok(())
+}
+
 /// Changes what shoppers hold and have bought by differences. `changes` must be sorted.
 pub async fn shopper_counts_change(
     tx: &mut Tx,
@@ -371,20 +384,14 @@ pub async fn movements_insert(tx: &mut Tx, movements: &[Movement]) -> Result<(),
     if movements.is_empty() {
         return Ok(());
     }
-    bulk!(
-        tx,
-        execute,
-        postgres: "INSERT INTO allotment_movement (movement_id, allotment_id, kind, quantity, reason, actor, create_time) \
-                   SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[], \
-                   $7::BIGINT[])",
-        sqlite: "INSERT INTO allotment_movement (movement_id, allotment_id, kind, quantity, reason, actor, create_time) \
-                 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each($1)",
-        columns: [
-            column(movements, |movement| movement.movement_id), column(movements, |movement| movement.allotment_id),
-            column(movements, |movement| movement.kind.as_str()), column(movements, |movement| movement.quantity),
-            column(movements, |movement| movement.reason.as_str()), column(movements, |movement| movement.actor.as_str()),
-            column(movements, |movement| movement.create_time)
-        ]
-    )?;
+    insert!(tx, "allotment_movement", {
+        movement_id: column(movements, |movement| movement.movement_id),
+        allotment_id: column(movements, |movement| movement.allotment_id),
+        kind: column(movements, |movement| movement.kind.as_str()),
+        quantity: column(movements, |movement| movement.quantity),
+        reason: column(movements, |movement| movement.reason.as_str()),
+        actor: column(movements, |movement| movement.actor.as_str()),
+        create_time: column(movements, |movement| movement.create_time),
+    })?;
     Ok(())
 }

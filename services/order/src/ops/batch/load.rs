@@ -408,7 +408,10 @@ async fn shoppers(
         }
     }
     let keys: Vec<ShopperKey> = keys.into_iter().collect();
-    for (key, taken) in stock::shopper_counts(tx, &keys).await? {
+    let found = stock::shopper_counts(tx, &keys).await?;
+    book.shopper_counts
+        .extend(keys.into_iter().map(|key| (key, Count::ABSENT)));
+    for (key, taken) in found {
         book.shopper_counts.insert(key, Count::new(taken));
     }
     Ok(())

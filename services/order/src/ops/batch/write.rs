@@ -57,8 +57,16 @@ pub(in crate::ops) async fn counters(tx: &mut Tx, book: &Book) -> Result<(), Fau
     stock::drop_listing_counts_change(tx, &differences(&book.drop_listing_counts, |key| *key))
         .await?;
     drops::quota_counts_change(tx, &differences(&book.quota_counts, |key| *key)).await?;
-    let shoppers: Vec<(&ShopperKey, i64)> = differences(&book.shopper_counts, |key| key);
-    stock::shopper_counts_change(tx, &shoppers).await
+    let (new, known): (Vec<_>, Vec<_>) = book
+        .shopper_counts
+        .iter()
+        .filter(|(_, count)| count.delta() != 0)
+        .partition(|(_, count)| count.absent);
+    let difference = |(key, count): (_, &Count)| (key, count.delta());
+    let new: Vec<(&ShopperKey, i64)> = new.into_iter().map(difference).collect();
+    stock::shopper_counts_insert(tx, &new).await?;
+    let known: Vec<(&ShopperKey, i64)> = known.into_iter().map(difference).collect();
+    stock::shopper_counts_change(tx, &known).await
 }
 
 fn differences<'a, K, T>(

@@ -1,0 +1,3 @@
+-- Nothing changes here: see the file of the other engine. Both keep the same numbers.
+
+SELECT 1;
