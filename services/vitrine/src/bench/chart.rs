@@ -178,8 +178,8 @@ impl Canvas {
             self.band(out, n, *start, *length, phase)?;
         }
         self.axes(out)?;
-        legend(out, &RATES, RATE.0 - 36.0)?;
-        legend(out, &LATENCIES, LATENCY.0 - 16.0)?;
+        legend(out, report, &RATES, RATE.0 - 36.0)?;
+        legend(out, report, &LATENCIES, LATENCY.0 - 16.0)?;
         for ((start, _), phase) in spans.iter().zip(&report.phases) {
             for curve in &RATES {
                 self.line(out, curve, &(curve.of)(phase), *start, &|rate| {
@@ -300,9 +300,14 @@ impl Canvas {
     }
 }
 
-fn legend(out: &mut String, curves: &[Curve], y: f64) -> std::fmt::Result {
+/// Names the curves of which there is something to see.
+fn legend(out: &mut String, report: &Report, curves: &[Curve], y: f64) -> std::fmt::Result {
+    let seen = |curve: &Curve| {
+        let mut phases = report.phases.iter();
+        phases.any(|phase| (curve.of)(phase).iter().any(Option::is_some))
+    };
     let mut x = LEFT;
-    for curve in curves {
+    for curve in curves.iter().filter(|curve| seen(curve)) {
         let dash = if curve.dashed {
             r#" stroke-dasharray="4 3""#
         } else {

@@ -19,6 +19,7 @@ use super::traffic::{Shoppers, Tally, back_off};
 use super::usage::fdatasync_us;
 use super::{Bench, Common};
 
+mod books;
 mod sale;
 
 /// The articles and the partners, by number.

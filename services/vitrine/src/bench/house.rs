@@ -246,7 +246,7 @@ impl House {
                 text.push_str(&format!("schema = \"bench_{mark}_{name}\"\n"));
             }
         }
-        for who in ["partner", "retailer"] {
+        for who in ["partner", "partner_critical", "retailer"] {
             text.push_str(&format!(
                 "[server.layers.rate_limit.{who}]\nper_second = {UNLIMITED}\nburst = {UNLIMITED}\n"
             ));
@@ -258,7 +258,9 @@ impl House {
     /// What was set up otherwise than it comes, for the report.
     pub fn told(&self) -> Vec<String> {
         let mut told = vec![
-            format!("server.layers.rate_limit.partner=({UNLIMITED}/s, burst {UNLIMITED})"),
+            format!(
+                "server.layers.rate_limit.{{partner,partner_critical}}=({UNLIMITED}/s, burst {UNLIMITED})"
+            ),
             "telemetry.log_level=warn".to_owned(),
         ];
         told.extend(self.options.settings.iter().cloned());

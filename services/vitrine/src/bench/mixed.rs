@@ -257,9 +257,12 @@ impl Run<'_> {
             let used = self.house.usage().since(&before);
             let (orders, visits) = {
                 let record = record.borrow();
-                let rate = |step| record.peak_per_s(step, WINDOW, plan.length);
-                let looks = rate(Step::Browse) + rate(Step::Quote);
-                (rate(Step::Confirm), looks + rate(Step::Place))
+                let kinds = [Step::Browse, Step::Quote, Step::Place];
+                let visits = record.peak_of_per_s(&kinds, WINDOW, plan.length);
+                (
+                    record.peak_per_s(Step::Confirm, WINDOW, plan.length),
+                    visits,
+                )
             };
             self.bench.say(&format!(
                 "{visits:.0} visits/s, {orders:.0} orders/s with {in_flight} under way"
@@ -314,59 +317,60 @@ impl Run<'_> {
             () = follower.follow() => Driven::default(),
         };
         let used = self.house.usage().since(&before);
-        self.report.rounded(
+        self.tell_latency(rate, &record.borrow());
+        self.settle("latency", &town, record, &driven, &used);
+        Ok(())
+    }
+
+    fn tell_latency(&mut self, rate: f64, record: &super::record::Recorder) {
+        let report = &mut self.report;
+        report.rounded(
             "latency_visits_per_s",
             Some(rate),
             0,
             "visits a second while latency is measured",
         );
-        {
-            let record = record.borrow();
-            let report = &mut self.report;
-            let told = [
-                (
-                    Step::Browse,
-                    ["browse_p50_ms", "browse_p99_ms"],
-                    "GetAvailability from when it was due, ms",
-                ),
-                (
-                    Step::Quote,
-                    ["quote_p50_ms", "quote_p99_ms"],
-                    "QuoteOrder, ms",
-                ),
-                (
-                    Step::Place,
-                    ["place_p50_ms", "place_p99_ms"],
-                    "PlaceOrder, ms",
-                ),
-                (
-                    Step::Extend,
-                    ["extend_p50_ms", "extend_p99_ms"],
-                    "ExtendHold, ms",
-                ),
-                (
-                    Step::Confirm,
-                    ["confirm_p50_ms", "confirm_p99_ms"],
-                    "ConfirmPayment, ms",
-                ),
-                (
-                    Step::Cancel,
-                    ["cancel_p50_ms", "cancel_p99_ms"],
-                    "CancelOrder, ms",
-                ),
-                (
-                    Step::Feed,
-                    ["feed_lag_p50_ms", "feed_lag_p99_ms"],
-                    "from the commit to the partner's feed, ms",
-                ),
-            ];
-            for (step, [median, worst], meaning) in told {
-                report.rounded(median, record.quantile_ms(step, 0.5), 2, meaning);
-                report.rounded(worst, record.quantile_ms(step, 0.99), 2, meaning);
-            }
+        let told = [
+            (
+                Step::Browse,
+                ["browse_p50_ms", "browse_p99_ms"],
+                "GetAvailability from when it was due, ms",
+            ),
+            (
+                Step::Quote,
+                ["quote_p50_ms", "quote_p99_ms"],
+                "QuoteOrder, ms",
+            ),
+            (
+                Step::Place,
+                ["place_p50_ms", "place_p99_ms"],
+                "PlaceOrder, ms",
+            ),
+            (
+                Step::Extend,
+                ["extend_p50_ms", "extend_p99_ms"],
+                "ExtendHold, ms",
+            ),
+            (
+                Step::Confirm,
+                ["confirm_p50_ms", "confirm_p99_ms"],
+                "ConfirmPayment, ms",
+            ),
+            (
+                Step::Cancel,
+                ["cancel_p50_ms", "cancel_p99_ms"],
+                "CancelOrder, ms",
+            ),
+            (
+                Step::Feed,
+                ["feed_lag_p50_ms", "feed_lag_p99_ms"],
+                "from the commit to the partner's feed, ms",
+            ),
+        ];
+        for (step, [median, worst], meaning) in told {
+            report.rounded(median, record.quantile_ms(step, 0.5), 2, meaning);
+            report.rounded(worst, record.quantile_ms(step, 0.99), 2, meaning);
         }
-        self.settle("latency", &town, record, &driven, &used);
-        Ok(())
     }
 
     fn settle(&mut self, name: &str, town: &Town, record: Shared, driven: &Driven, used: &Usage) {

@@ -187,17 +187,26 @@ impl Recorder {
 
     /// The highest rate a second at which a step was done over any `window` that lies between the warm-up and `until`.
     pub fn peak_per_s(&self, step: Step, window: Duration, until: Duration) -> f64 {
-        let slots = self.slots(step);
+        self.peak_of_per_s(&[step], window, until)
+    }
+
+    /// The same of several steps together.
+    pub fn peak_of_per_s(&self, steps: &[Step], window: Duration, until: Duration) -> f64 {
         let of = |time: Duration| (time.as_micros() / SLOT.as_micros()) as usize;
         // The first slot that lies wholly after the warm-up.
         let from = of(self.measured_from - self.began + SLOT - Duration::from_nanos(1));
-        let measured = slots
-            .get(from..of(until).min(slots.len()))
-            .unwrap_or_default();
+        let done = |n: usize| -> u64 {
+            let slots = steps.iter().filter_map(|step| self.slots(*step).get(n));
+            slots.map(|slot| slot.done).sum()
+        };
+        let longest = steps.iter().map(|step| self.slots(*step).len()).max();
+        let measured: Vec<u64> = (from..of(until).min(longest.unwrap_or(0)))
+            .map(done)
+            .collect();
         let length = of(window).clamp(1, measured.len().max(1));
         measured
             .windows(length)
-            .map(|slots| slots.iter().map(|slot| slot.done).sum::<u64>())
+            .map(|slots| slots.iter().sum::<u64>())
             .max()
             .map_or(0.0, |most| {
                 most as f64 / (SLOT * length as u32).as_secs_f64()

@@ -14,10 +14,9 @@ use super::super::calls::Calls;
 use super::super::feed::Follower;
 use super::super::load::{Arrivals, Driven, Plan, drive, now};
 use super::super::numbers::mixed;
-use super::super::shop::Shop;
 use super::super::traffic::{Shoppers, back_off};
 use super::super::wire::{Failed, Lines};
-use super::{LONG_HOLD_S, ON_SALE, Run, SALE_PARTNERS};
+use super::{LONG_HOLD_S, ON_SALE, Run, SALE_PARTNERS, books};
 
 /// Tries for each unit.
 const TRIES: u64 = 10;
@@ -30,6 +29,9 @@ const ABANDONED_IN_1000: u64 = 100;
 const FIRST_COMERS: u64 = 2;
 /// How long units are held for those who will not pay and do not say so.
 const SHORT_HOLD_S: i64 = 1;
+/// How long for those who hang up and ask again. Where there are replicas, what was hung up on may still be done after the
+/// second answer, so nobody may ever pay for it.
+const WARY_HOLD_S: i64 = 3;
 /// Who hangs up does so within this time.
 const HANG_UP_MAX_MS: u64 = 20;
 /// Those who ask while units come back.
@@ -39,7 +41,6 @@ const LATE_PAUSE: Duration = Duration::from_millis(20);
 const LIMIT: Duration = Duration::from_secs(60);
 /// The most often that one request is sent.
 const SENDS: u32 = 20;
-const PAGE: i32 = 200;
 
 /// What a shopper does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,8 @@ fn habit(seed: u64, n: u64, units: u64) -> Habit {
 struct Side {
     /// With a hold that lasts.
     stay: Shoppers,
+    /// With a hold that is over before long.
+    wary: Shoppers,
     /// With a hold that is soon over.
     leave: Shoppers,
 }
@@ -124,7 +127,7 @@ impl Sale {
                 asks_again,
             } => {
                 count(&self.hung_up);
-                let shoppers = if asks_again { &side.stay } else { &side.leave };
+                let shoppers = if asks_again { &side.wary } else { &side.leave };
                 let patience = Duration::from_millis(after_ms);
                 // Dropped while it is under way: perhaps done, and nobody knows.
                 let answered = tokio::time::timeout(patience, shoppers.hold(n, due)).await;
@@ -270,7 +273,11 @@ pub(super) async fn run(run: &mut Run<'_>) -> anyhow::Result<()> {
     };
     let used = run.house.usage().since(&before);
     tell(run, &sale, &driven);
-    check(run, &sale, &followers, driven.left + late.left).await?;
+    let paid = sale.paid.borrow().clone();
+    books::check(run, &paid, &followers, LIMIT).await?;
+    let left = driven.left + late.left;
+    run.report
+        .must(left == 0, || format!("{left} shoppers were never answered"));
     let sold = sale.paid.borrow().len() as u64;
     drop(sale);
     run.report.phase(run.bench, "sale", record, &used, sold);
@@ -288,6 +295,7 @@ async fn sides(run: &Run<'_>, record: &super::super::load::Shared) -> anyhow::Re
         };
         Side {
             stay: with(LONG_HOLD_S),
+            wary: with(WARY_HOLD_S),
             leave: with(SHORT_HOLD_S),
         }
     };
@@ -327,7 +335,7 @@ fn tell(run: &mut Run<'_>, sale: &Sale, driven: &Driven) {
             "hung_up": sale.hung_up.get(),
             "abandoned": sale.abandoned.get(),
             "latecomers": sale.late.get(),
-            "paid_too_late": of(|side| &side.leave.tally),
+            "paid_too_late": of(|side| &side.leave.tally) + of(|side| &side.wary.tally),
         }),
     );
     let early = of(|side| &side.stay.tally);
@@ -341,118 +349,12 @@ fn tell(run: &mut Run<'_>, sale: &Sale, driven: &Driven) {
     let mixed_up: u64 = sale
         .sides
         .iter()
-        .map(|s| s.stay.tally.mixed_up.get() + s.leave.tally.mixed_up.get())
+        .flat_map(|side| [&side.stay, &side.wary, &side.leave])
+        .map(|shoppers| shoppers.tally.mixed_up.get())
         .sum();
     report.must(mixed_up == 0, || {
         format!("{mixed_up} callers were given another caller's answer")
     });
-}
-
-/// Never trust one book.
-async fn check(
-    run: &mut Run<'_>,
-    sale: &Sale,
-    followers: &[Follower],
-    left: u64,
-) -> anyhow::Result<()> {
-    run.bench.say("checking the books");
-    let paid = sale.paid.borrow().clone();
-    let allotment = run.shop.allotment(ON_SALE).await?;
-    let mut listed = HashSet::new();
-    for (partner, listing_id) in &run.shop.articles[ON_SALE].listings {
-        listed.extend(confirmed(&run.shop, *partner, listing_id).await?);
-    }
-    let hear = async {
-        let limit = Duration::from_secs(20);
-        let per_side = paid.len() / followers.len();
-        let all = followers.iter().map(|f| f.until_quiet(per_side / 2, limit));
-        futures::future::join_all(all).await;
-    };
-    let follow = futures::future::join_all(followers.iter().map(Follower::follow));
-    tokio::select! {
-        () = hear => {}
-        _ = follow => {}
-    }
-    let mut heard = HashSet::new();
-    let mut gaps = 0;
-    for follower in followers {
-        let book = follower.heard.borrow();
-        gaps += book.gaps;
-        heard.extend(book.paid.iter().cloned());
-    }
-    let units = sale.units;
-    let report = &mut run.report;
-    let oversold = (listed.len() as i64)
-        .max(allotment.sold)
-        .max(heard.len() as i64)
-        - allotment.supplied;
-    report.figure("units_supplied", allotment.supplied, "units of the sale");
-    report.figure(
-        "units_sold",
-        allotment.sold,
-        "of them sold, by the service's counters",
-    );
-    report.figure(
-        "units_oversold",
-        oversold.max(0),
-        "sold beyond what there was, by the worst of three books",
-    );
-    report.note("units_confirmed_by_orders", listed.len());
-    report.note("units_confirmed_by_feed", heard.len());
-    report.note("units_confirmed_by_answers", paid.len());
-    report.must(allotment.supplied == units as i64 && oversold <= 0, || {
-        format!("oversold by {oversold}: {allotment:?}")
-    });
-    report.must(allotment.sold == units as i64 && paid.len() as u64 == units, || {
-        format!("{units} units were to be sold within {} s; {} are by the counters, {} by the answers", LIMIT.as_secs(), allotment.sold, paid.len())
-    });
-    report.must(
-        allotment.available + allotment.held + allotment.sold == allotment.supplied,
-        || format!("units are lost or made up: {allotment:?}"),
-    );
-    let lost = paid.difference(&listed).count();
-    report.must(lost == 0, || {
-        format!("{lost} payments were answered with PAID, and their orders are not confirmed")
-    });
-    let unheard = listed.symmetric_difference(&heard).count();
-    report.must(unheard == 0 && gaps == 0, || {
-        format!("the feeds and the orders differ in {unheard} orders, with {gaps} gaps")
-    });
-    report.must(left == 0, || format!("{left} shoppers were never answered"));
-    Ok(())
-}
-
-/// A partner's paid orders of a listing.
-async fn confirmed(shop: &Shop, partner: usize, listing_id: &str) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = pb::ListOrdersRequest {
-            state: pb::OrderState::Confirmed.into(),
-            page_size: PAGE,
-            page_token,
-            ..Default::default()
-        };
-        let caller = &shop.partners[partner].caller;
-        let page = crate::demo::client::retrying(|| {
-            let (request, mut client) = (request.clone(), caller.orders());
-            async move { client.list_orders(request).await }
-        })
-        .await
-        .map_err(|status| crate::demo::client::told("the orders could not be listed", &status))?;
-        let of_listing =
-            |order: &pb::Order| order.lines.iter().any(|line| line.listing_id == listing_id);
-        found.extend(
-            page.orders
-                .into_iter()
-                .filter(of_listing)
-                .map(|order| order.order_id),
-        );
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(found);
-        }
-    }
 }
 
 #[cfg(test)]
