@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::ServerConfig;
+use super::cork::Corked;
 use crate::layers::LayeredService;
 use crate::lifecycle::Lifecycle;
 
@@ -102,7 +103,8 @@ impl Connections {
             let answer = service.answer(request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), answer));
+        let stream = TokioIo::new(Corked::new(stream));
+        let mut connection = pin!(self.http.serve_connection(stream, answer));
         let age = jittered(self.config.connection_age_s, self.service.random());
         let why = tokio::select! {
             ended = connection.as_mut() => return log_end(ended),

@@ -7,6 +7,7 @@
 
 mod accept;
 mod connection;
+mod cork;
 mod tls;
 
 use std::io;
