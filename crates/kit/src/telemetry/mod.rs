@@ -7,6 +7,7 @@
 //! that, for tests that want it many times in one process.
 
 mod context;
+mod fields;
 mod metrics;
 mod otlp;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use context::{
 pub use metrics::{CallTimer, Metrics, code_name};
 
 use crate::config::Secret;
+use fields::{AppendedJson, TextFields};
 
 /// The name that instruments and spans of the suite are made under.
 const SCOPE: &str = "vitrine";
@@ -268,8 +270,11 @@ fn subscriber(
 ) -> Result<Dispatch, TelemetryError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match config.log_format {
-        LogFormat::Text => lines.with_ansi(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.with_ansi(false).fmt_fields(TextFields).boxed(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            lines.fmt_fields(AppendedJson::new()).boxed()
+        }
     };
     let lines = lines.with_filter(filter("log_level", &config.log_level)?);
     let spans = match &guard.traces {
