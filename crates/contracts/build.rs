@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Clients are built on the kit's `Wire`, never on a transport of their own.
         .build_transport(false)
+        .codec_path("crate::codec::Codec")
         .skip_debug(
             secretive
                 .iter()

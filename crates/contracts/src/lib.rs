@@ -6,6 +6,7 @@
     allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
 )]
 
+pub mod codec;
 pub mod feed;
 pub mod id;
 pub mod money;
