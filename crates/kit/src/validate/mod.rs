@@ -3,7 +3,7 @@
 
 mod money;
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::str::FromStr;
 
@@ -50,7 +50,8 @@ impl Violations {
     /// Checks inside a nested message, such as `lines[2]`, until the guard is dropped.
     pub fn nested(&mut self, prefix: impl Display) -> Nested<'_> {
         let outer = self.prefix.len();
-        self.prefix.push_str(&format!("{prefix}."));
+        // Writing to a String does not fail.
+        let _ = write!(self.prefix, "{prefix}.");
         Nested { inner: self, outer }
     }
 

@@ -1,6 +1,7 @@
 //! From the messages of the contract to the model. Everything wrong with a request is named at once.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::time::Duration;
 
 use contracts::ErrorReason;
@@ -48,9 +49,9 @@ pub struct Unoffered(Option<String>);
 
 impl Unoffered {
     /// Notes a field that has to be empty.
-    pub fn note(&mut self, field: impl Into<String>, is_set: bool) {
+    pub fn note(&mut self, field: impl Display, is_set: bool) {
         if is_set && self.0.is_none() {
-            self.0 = Some(field.into());
+            self.0 = Some(field.to_string());
         }
     }
 
@@ -90,18 +91,17 @@ pub fn lines(
             Some(_) => v.money("partner_discount", &line.partner_discount),
             None => None,
         };
-        let place = format!("lines[{index}].");
         let touchpoints = touchpoints(
             &mut v,
             unoffered,
-            &place,
+            format_args!("lines[{index}]."),
             &line.touchpoints,
             touchpoints_max,
         );
         let Some(listing_id) = listing_id else {
             continue;
         };
-        if !seen.insert(listing_id) {
+        if lines.len() > 1 && !seen.insert(listing_id) {
             v.add(
                 "listing_id",
                 "is in another line already; send one line for each listing.",
@@ -121,7 +121,7 @@ pub fn lines(
 pub fn touchpoints(
     v: &mut Violations,
     unoffered: &mut Unoffered,
-    place: &str,
+    place: impl Display,
     touchpoints: &[common::Touchpoint],
     most: usize,
 ) -> Vec<Touchpoint> {
@@ -130,7 +130,7 @@ pub fn touchpoints(
     }
     let parse = |(index, touchpoint): (usize, &common::Touchpoint)| {
         unoffered.note(
-            format!("{place}touchpoints[{index}].click_token"),
+            format_args!("{place}touchpoints[{index}].click_token"),
             !touchpoint.click_token.is_empty(),
         );
         let mut v = v.nested(format_args!("touchpoints[{index}]"));
