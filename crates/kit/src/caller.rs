@@ -23,7 +23,7 @@ pub struct Caller {
     /// What a RETAILER token may do.
     pub roles: Vec<RetailerRole>,
     /// The token's scopes.
-    pub scopes: BTreeSet<String>,
+    pub scopes: Arc<BTreeSet<String>>,
     /// The room of a VIEWER.
     pub room_id: Option<RoomId>,
     /// The outlet of a VIEWER.
@@ -57,7 +57,7 @@ impl Caller {
             audience: Audience::Service,
             partner_id: None,
             roles: Vec::new(),
-            scopes: BTreeSet::new(),
+            scopes: Arc::default(),
             room_id: None,
             outlet_id: None,
             shopper_ref: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use contracts::common::v1::{Audience, RetailerRole};
 use contracts::id::{OutletId, PartnerId, RoomId};
@@ -30,7 +31,7 @@ pub struct Identity {
     /// The roles, for RETAILER.
     pub roles: Vec<RetailerRole>,
     /// The scopes.
-    pub scopes: BTreeSet<String>,
+    pub scopes: Arc<BTreeSet<String>>,
     /// The room, for VIEWER.
     pub room_id: Option<RoomId>,
     /// The outlet, for VIEWER.
@@ -57,12 +58,14 @@ impl Identity {
             audience,
             partner_id: None,
             roles: Vec::new(),
-            scopes: claims
-                .scope
-                .split_ascii_whitespace()
-                .take(MAX_SCOPES)
-                .map(str::to_owned)
-                .collect(),
+            scopes: Arc::new(
+                claims
+                    .scope
+                    .split_ascii_whitespace()
+                    .take(MAX_SCOPES)
+                    .map(str::to_owned)
+                    .collect(),
+            ),
             room_id: None,
             outlet_id: None,
             shopper_ref: None,
