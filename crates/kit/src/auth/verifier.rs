@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use contracts::common::v1::Audience;
 use moka::sync::Cache;
 use serde::Deserialize;
@@ -75,9 +75,19 @@ struct Rules {
     cached: u64,
 }
 
+/// How many of the tokens verified last are found without a look into the cache, whose bookkeeping costs more than
+/// all the rest. Few partners make most calls, each with one token.
+const RECENT: usize = 64;
+
 struct State {
     issuers: HashMap<String, Issuer>,
     verified: Cache<[u8; 32], Arc<Identity>>,
+    recent: [ArcSwapOption<Recent>; RECENT],
+}
+
+struct Recent {
+    key: [u8; 32],
+    identity: Arc<Identity>,
 }
 
 impl TokenVerifier {
@@ -136,15 +146,36 @@ impl TokenVerifier {
         }
         let state = self.state.load();
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(identity) = state.verified.get(&key) {
-            if self.is_over(identity.expires) {
+        let recent = &state.recent[usize::from(key[0]) % RECENT];
+        if let Some(found) = recent.load().as_ref()
+            && found.key == key
+        {
+            return self.unless_over(found.identity.clone());
+        }
+        let identity = match state.verified.get(&key) {
+            Some(identity) if self.is_over(identity.expires) => {
                 state.verified.invalidate(&key);
                 return Err(AuthError::Expired);
             }
-            return Ok(identity);
+            Some(identity) => identity,
+            None => {
+                let identity = Arc::new(self.verify_anew(token, &state)?);
+                state.verified.insert(key, identity.clone());
+                identity
+            }
+        };
+        let found = Recent {
+            key,
+            identity: identity.clone(),
+        };
+        recent.store(Some(Arc::new(found)));
+        Ok(identity)
+    }
+
+    fn unless_over(&self, identity: Arc<Identity>) -> Result<Arc<Identity>, AuthError> {
+        if self.is_over(identity.expires) {
+            return Err(AuthError::Expired);
         }
-        let identity = Arc::new(self.verify_anew(token, &state)?);
-        state.verified.insert(key, identity.clone());
         Ok(identity)
     }
 
@@ -216,6 +247,7 @@ impl State {
                 .max_capacity(rules.cached)
                 .time_to_live(rules.max_life)
                 .build(),
+            recent: std::array::from_fn(|_| ArcSwapOption::empty()),
         }
     }
 }
