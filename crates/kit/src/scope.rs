@@ -51,6 +51,18 @@ impl Scope {
         SCOPE.try_with(|_| ()).is_ok()
     }
 
+    /// When the running call's caller stops waiting; none outside a call and for streams.
+    pub fn deadline() -> Option<Instant> {
+        SCOPE.try_with(|scope| scope.deadline).ok().flatten()
+    }
+
+    /// Where queues tell how long the running call waited in them; outside a call it tells nobody.
+    pub fn queue() -> QueueTime {
+        SCOPE
+            .try_with(|scope| scope.queue.clone())
+            .unwrap_or_default()
+    }
+
     /// The request id of the running task; empty outside a call.
     pub fn request_id() -> String {
         SCOPE
@@ -60,7 +72,7 @@ impl Scope {
 
     /// What is left of the running call's time; none when it has no deadline.
     pub fn remaining(clock: &dyn Clock) -> Option<Duration> {
-        let deadline = SCOPE.try_with(|scope| scope.deadline).ok().flatten()?;
+        let deadline = Self::deadline()?;
         Some(deadline.saturating_duration_since(clock.instant()))
     }
 

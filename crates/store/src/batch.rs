@@ -153,13 +153,12 @@ where
     pub async fn submit(&self, command: C, how: Admission) -> Result<R, Fault> {
         let (reply, answer) = oneshot::channel();
         let now = self.inner.clock.instant();
-        let scope = Scope::current();
-        let deadline = how.deadline.or(scope.deadline);
+        let deadline = how.deadline.or_else(Scope::deadline);
         let waiting = Waiting {
             command,
             deadline,
             span: tracing::Span::current(),
-            queue: scope.queue,
+            queue: Scope::queue(),
             reply,
         };
         self.queue(how.affinity).push(waiting, how.priority, now)?;

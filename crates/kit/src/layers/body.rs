@@ -26,7 +26,7 @@ use crate::telemetry::{CallTimer, code_name};
 const GRPC_STATUS: &str = "grpc-status";
 
 /// Puts the request id on the answer and lets the call end when its body does.
-pub(super) fn finish(call: Call, mut answer: Response, deps: &LayerDeps) -> Response {
+pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> Response {
     if let Ok(id) = HeaderValue::from_str(&call.request_id) {
         answer.headers_mut().insert(REQUEST_ID, id);
     }

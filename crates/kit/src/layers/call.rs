@@ -101,6 +101,7 @@ pub struct Call {
     pub(super) timer: Option<CallTimer>,
     pub(super) permit: Option<Permit>,
     pub(super) connection: Option<CancellationToken>,
+    scope: Option<Arc<Scope>>,
 }
 
 impl Call {
@@ -123,22 +124,27 @@ impl Call {
                 .extensions()
                 .get::<ConnectionDrain>()
                 .map(|drain| drain.0.clone()),
+            scope: None,
         }
     }
 
-    /// What goes along with the call into its handler and with its stream.
-    pub(super) fn scope(&self) -> Arc<Scope> {
-        Arc::new(Scope {
-            request_id: self.request_id.clone(),
-            traceparent: self.traceparent.clone(),
-            deadline: self.deadline,
-            principal: self.caller.as_ref().map(|caller| caller.principal()),
-            queue: self
-                .permit
-                .as_ref()
-                .map(|permit| permit.queue.clone())
-                .unwrap_or_default(),
-        })
+    /// What goes along with the call into its handler and with its stream; as it was when first asked for,
+    /// which is when the layers are done.
+    pub(super) fn scope(&mut self) -> Arc<Scope> {
+        let scope = self.scope.take().unwrap_or_else(|| {
+            Arc::new(Scope {
+                request_id: self.request_id.clone(),
+                traceparent: self.traceparent.clone(),
+                deadline: self.deadline,
+                principal: self.caller.as_ref().map(|caller| caller.principal()),
+                queue: self
+                    .permit
+                    .as_ref()
+                    .map(|permit| permit.queue.clone())
+                    .unwrap_or_default(),
+            })
+        });
+        self.scope.insert(scope).clone()
     }
 }
 
