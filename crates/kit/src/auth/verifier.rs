@@ -146,11 +146,11 @@ impl TokenVerifier {
         }
         let state = self.state.load();
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let recent = &state.recent[usize::from(key[0]) % RECENT];
-        if let Some(found) = recent.load().as_ref()
-            && found.key == key
-        {
-            return self.unless_over(found.identity.clone());
+        if let Some(identity) = state.recent(&key) {
+            return match self.is_over(identity.expires) {
+                true => Err(AuthError::Expired),
+                false => Ok(identity),
+            };
         }
         let identity = match state.verified.get(&key) {
             Some(identity) if self.is_over(identity.expires) => {
@@ -168,14 +168,7 @@ impl TokenVerifier {
             key,
             identity: identity.clone(),
         };
-        recent.store(Some(Arc::new(found)));
-        Ok(identity)
-    }
-
-    fn unless_over(&self, identity: Arc<Identity>) -> Result<Arc<Identity>, AuthError> {
-        if self.is_over(identity.expires) {
-            return Err(AuthError::Expired);
-        }
+        state.slot(&key).store(Some(Arc::new(found)));
         Ok(identity)
     }
 
@@ -186,7 +179,8 @@ impl TokenVerifier {
             return None;
         }
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let identity = self.state.load().verified.get(&key)?;
+        let state = self.state.load();
+        let identity = state.recent(&key).or_else(|| state.verified.get(&key))?;
         (!self.is_over(identity.expires)).then_some(identity)
     }
 
@@ -249,6 +243,16 @@ impl State {
                 .build(),
             recent: std::array::from_fn(|_| ArcSwapOption::empty()),
         }
+    }
+
+    fn slot(&self, key: &[u8; 32]) -> &ArcSwapOption<Recent> {
+        &self.recent[usize::from(key[0]) % RECENT]
+    }
+
+    fn recent(&self, key: &[u8; 32]) -> Option<Arc<Identity>> {
+        let slot = self.slot(key).load();
+        let found = slot.as_ref().filter(|found| found.key == *key)?;
+        Some(found.identity.clone())
     }
 }
 
