@@ -299,7 +299,11 @@ async fn counted<T>(what: &str, pid: u32, calls: usize, work: impl Future<Output
 }
 
 /// Every caller takes the next number until there is none.
-async fn place(lines: &[Line], callers: usize, numbers: std::ops::Range<usize>) -> Vec<(usize, String)> {
+async fn place(
+    lines: &[Line],
+    callers: usize,
+    numbers: std::ops::Range<usize>,
+) -> Vec<(usize, String)> {
     let next = Arc::new(AtomicUsize::new(numbers.start));
     let one = |at: usize| {
         let (next, mut line) = (next.clone(), lines[at % lines.len()].clone());

@@ -147,10 +147,10 @@ impl TokenVerifier {
         let state = self.state.load();
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(identity) = state.recent(&key) {
-            return match self.is_over(identity.expires) {
-                true => Err(AuthError::Expired),
-                false => Ok(identity),
-            };
+            if self.is_over(identity.expires) {
+                return Err(AuthError::Expired);
+            }
+            return Ok(identity);
         }
         let identity = match state.verified.get(&key) {
             Some(identity) if self.is_over(identity.expires) => {

@@ -170,7 +170,7 @@ mod tests {
 
     /// Everything that a field may be.
     fn log() {
-        let broken = io::Error::new(io::ErrorKind::Other, Box::new(fmt::Error));
+        let broken = io::Error::other(fmt::Error);
         let span = tracing::info_span!(
             "rpc",
             path = "/a.B/C",
@@ -186,7 +186,13 @@ mod tests {
         span.record("later", "it is here");
         span.record("again", "second");
         let _inside = span.enter();
-        tracing::info!(count = 2, word = "w", error = &broken as &dyn Error, "a {} message\u{1b}", "long");
+        tracing::info!(
+            count = 2,
+            word = "w",
+            error = &broken as &dyn Error,
+            "a {} message\u{1b}",
+            "long"
+        );
         tracing::info_span!("bare").in_scope(|| tracing::info!("nothing else"));
         let late = tracing::info_span!("late", only = tracing::field::Empty);
         late.record("only", 7);
