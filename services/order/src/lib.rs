@@ -45,6 +45,10 @@
 //!     commission. None of this touches orders, payments or refunds.
 //! 13. Rates convert reports and nothing else. They are exact, dated and never edited; what is converted is rounded
 //!     once, and its parts sum to it.
+//! 14. Every movement of money is an entry of the ledger, written with its step, balanced by construction and never
+//!     changed; see [`model::ledger`]. What goes back of a line, for whatever reason, and what a bank takes of it are
+//!     never more together than was paid for it, part by part; the same money is never both.
+//! 15. What one person of the retailer may decide alone is bounded; above it, who proposes never approves.
 
 pub mod config;
 pub mod events;

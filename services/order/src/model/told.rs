@@ -439,7 +439,9 @@ impl Tale {
             }
             ReturnStep::Received { step, restock } => {
                 let placement = step.order.placement.clone();
-                self.stepped(index, step, Some(news.return_id), ids);
+                // What is settled apart is paid back, or not, by the settlement.
+                let of = (!news.settled_apart).then_some(news.return_id);
+                self.stepped(index, step, of, ids);
                 let mut units: BTreeMap<AllotmentId, i64> = BTreeMap::new();
                 for (at, quantity) in restock {
                     if let Some(line) = placement.lines.get(at) {

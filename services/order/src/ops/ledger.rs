@@ -229,19 +229,27 @@ fn past(
     Ok(entries)
 }
 
-/// Composes a refund from before refunds were composed: units had their shares then, one refund after the other.
+/// Composes a refund from before refunds were composed: units had their shares then, one refund after the other. What was
+/// recorded of it as a whole counts, to the minor unit: the last line takes the rest.
 fn compose(units: &mut Order, gone: &mut [i64], refund: &mut Refund) -> Result<(), Fault> {
-    for line in &mut refund.lines {
+    let mut rest = refund.amounts();
+    let last = refund.lines.len().saturating_sub(1);
+    for (number, line) in refund.lines.iter_mut().enumerate() {
         let at = units.line_at(&line.order_line_id)?;
         let placed = &units.placement.lines[at];
-        let share = PaidLine {
+        let mut share = PaidLine {
             ordered: placed.quantity,
             shopper: placed.amount.payable,
             partner: placed.amount.partner_discount,
         }
         .refund(gone[at], line.quantity);
         gone[at] += line.quantity;
+        if number == last {
+            share = rest;
+        }
         let parts = units.left()[at].take_up_to(share.shopper, share.partner);
+        rest.shopper -= parts.shopper();
+        rest.partner -= parts.partner;
         units.give(at, parts);
         line.parts = Some(parts);
     }

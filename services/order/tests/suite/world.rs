@@ -9,9 +9,11 @@ use contracts::id::{Id, Kind, ListingId, PartnerId, VariantId};
 use contracts::order::v1::allotment_service_client::AllotmentServiceClient;
 use contracts::order::v1::drop_service_client::DropServiceClient;
 use contracts::order::v1::exchange_rate_service_client::ExchangeRateServiceClient;
+use contracts::order::v1::ledger_service_client::LedgerServiceClient;
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::person_service_client::PersonServiceClient;
+use contracts::order::v1::refund_service_client::RefundServiceClient;
 use contracts::order::v1::report_service_client::ReportServiceClient;
 use contracts::order::v1::{self as pb, OrderFeedEntry};
 use contracts::policy::Policies;
@@ -100,6 +102,8 @@ pub struct Clients {
     pub rates: ExchangeRateServiceClient<Line>,
     pub persons: PersonServiceClient<Line>,
     pub reports: ReportServiceClient<Line>,
+    pub refunds: RefundServiceClient<Line>,
+    pub ledger: LedgerServiceClient<Line>,
 }
 
 /// The service under test and its surroundings.
@@ -219,7 +223,9 @@ impl World {
             feed: OrderFeedServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             persons: PersonServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             rates: ExchangeRateServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
-            reports: ReportServiceClient::with_interceptor(self.wire.clone(), bearer),
+            reports: ReportServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
+            refunds: RefundServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
+            ledger: LedgerServiceClient::with_interceptor(self.wire.clone(), bearer),
         }
     }
 
