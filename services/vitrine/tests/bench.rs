@@ -150,6 +150,65 @@ fn an_ordinary_day_is_exact() {
     );
 }
 
+/// A rehearsal on SQLite, and that its report has these numbers.
+fn rehearsed(arguments: &[&str], fields: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut all = arguments.to_vec();
+    all.extend_from_slice(&["--engine", "sqlite"]);
+    let report = bench(&all, folder.path());
+    assert_eq!(report["invariants_broken"], serde_json::json!([]));
+    for field in fields {
+        assert!(report[*field].is_number(), "{field}: {report:#}");
+    }
+    report
+}
+
+#[test]
+fn growth_counts_what_was_there_and_what_came() {
+    let fields = [
+        "ratio_full_to_empty",
+        "orders_per_s_empty",
+        "orders_per_s_full",
+        "disk_mib_empty",
+        "disk_mib_full",
+        "load_s",
+    ];
+    let report = rehearsed(&["growth", "--orders", "500", "--seconds", "0.5"], &fields);
+    assert_eq!(report["orders_stored"], 500, "{report:#}");
+}
+
+#[test]
+fn an_overload_refuses_no_payment() {
+    let fields = [
+        "peak_goodput_per_s",
+        "overload_goodput_per_s",
+        "goodput_ratio",
+        "as_it_is_goodput_ratio",
+        "slow_commits_goodput_ratio",
+    ];
+    let report = rehearsed(
+        &["overload", "--seconds", "1", "--commit-delay-ms", "20"],
+        &fields,
+    );
+    assert!(report.get("recovery_s").is_some(), "{report:#}");
+    assert_eq!(report["confirmations_refused"], 0, "{report:#}");
+    assert_eq!(report["units_sold"], report["paid"], "{report:#}");
+}
+
+#[test]
+fn fairness_counts_the_others_apart() {
+    let fields = [
+        "others_accepted_ratio",
+        "others_accepted_ratio_alone",
+        "others_place_p99_ms",
+        "quota_per_s",
+    ];
+    let report = rehearsed(&["fairness", "--seconds", "0.5"], &fields);
+    let (sold, paid) = (&report["units_sold"], &report["paid"]);
+    assert!(sold.as_u64() >= paid.as_u64(), "{report:#}");
+    assert!(report["noisy"]["sent"].as_u64() > Some(0), "{report:#}");
+}
+
 #[test]
 fn what_cannot_be_is_said_with_its_mend() {
     let told = |arguments: &[&str]| {
