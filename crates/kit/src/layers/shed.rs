@@ -50,7 +50,7 @@ pub struct ShedConfig {
     pub important_percent: u8,
     /// The share that NORMAL calls that change something may fill, in per cent.
     pub normal_percent: u8,
-    /// The share that NORMAL calls that only read may fill, in per cent.
+    /// The share that NORMAL calls that only read may fill, in per cent; streams may fill that of all NORMAL ones.
     pub reading_percent: u8,
     /// The share that SHEDDABLE calls may fill, in per cent.
     pub sheddable_percent: u8,
@@ -103,6 +103,13 @@ impl ShedConfig {
                 self.sheddable_percent,
             ],
         }
+    }
+
+    /// A stream that reads is what somebody watches: it does not give way to others of its class.
+    fn of_streams(&self) -> Shares {
+        let mut shares = self.shares(0);
+        shares.percent[2] = self.normal_percent;
+        shares
     }
 
     pub(super) fn bounds(&self) -> Bounds {
@@ -169,7 +176,11 @@ impl Shed {
                 clock.clone(),
                 Box::new(watch),
             )),
-            streams: Arc::new(Gate::fixed(shed.max_streams, shed.shares(0), clock.clone())),
+            streams: Arc::new(Gate::fixed(
+                shed.max_streams,
+                shed.of_streams(),
+                clock.clone(),
+            )),
             accounts: Accounts::new(&config.rate_limit, shed.caller_room_factor, clock),
             verifier: deps.verifier.clone(),
             unproven: Bucket::new(shed.unproven),
