@@ -20,6 +20,10 @@
 //!                 └────────────┴──▶ CANCELLED; REQUESTED ──▶ REJECTED
 //! ```
 //!
+//! What a shopper is not content with, and what did not arrive, is a matter after the sale: refund, return, exchange or
+//! replacement, with review, counter-offer, inspection and settlement. Its machine and invariants are told in
+//! [`model::aftersale`]; goods that come back for one are a return with `aftersale_id`, the same machine by another door.
+//!
 //! Invariants; each is proven by the model's tests and most are CHECKs as well:
 //!
 //! 1. On each line `cancelled + shipped ≤ ordered` and `delivered + undelivered ≤ shipped`; no counter ever
@@ -41,8 +45,11 @@
 //!    first. On each line of a return `received ≤ approved ≤ requested`.
 //! 8. A return ends once, is received once, and is COMPLETED only when its refund is EXECUTED; old news of a
 //!    refund changes nothing. What the shopper wrote is in no feed, and is forgotten some time after the end.
-//! 9. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
-//!    the tables' counters.
+//! 9. Every open matter has a deadline, which is a row and passes once, and what it does is defined. What matters have
+//!    promised of a line is at most what was paid for it; a matter is settled at most once. Who grants an amount above
+//!    the limit never agrees to it. Explored exhaustively in `model/aftersale/explore.rs`.
+//! 10. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
+//!     the tables' counters.
 
 pub mod carrier;
 pub mod config;
@@ -109,8 +116,7 @@ pub async fn assemble_with(config: Config, deps: Deps, carriers: Carriers) -> Re
         order.clone(),
         drain.clone(),
     );
-    let follow =
-        events::orders::follow(
+    let follow = events::orders::follow(
         db.clone(),
         order,
         config.order_feed.clone(),

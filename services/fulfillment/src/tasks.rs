@@ -8,11 +8,11 @@ use kit::errors::Fault;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::model::aftersale::AftersaleLimits;
 use crate::model::care::Rules;
+use crate::ops::aftersale_time::{AnyDeadline, PassDeadlines};
 use crate::ops::care::time::{AnyDue, FireTimers, ForgetWords};
 use crate::ops::care::topic::{AnyUnheard, SpreadAnswers};
-use crate::model::aftersale::AftersaleLimits;
-use crate::ops::aftersale_time::{AnyDeadline, PassDeadlines};
 use crate::ops::returns::{AnyOverdue, ExpireReturns, ForgetNotes};
 use crate::ops::sweep::{AnyLapsed, ForgetTombstones, LiftLapsed};
 

@@ -22,13 +22,13 @@ use kit::wire::Wire;
 use super::{OrderNews, order_news, paid_order, refund_news};
 use crate::model::aftersale::{AftersaleLimits, AftersaleState};
 use crate::model::returns::ReturnState;
+use crate::ops::aftersale::ListAftersales;
 use crate::ops::aftersale_time::{self, LearnMatterRefund};
 use crate::ops::intake::{self, LetIn};
-use crate::ops::aftersale::ListAftersales;
 use crate::ops::read::ListReturns;
 use crate::ops::returns::{self, LearnRefund};
-use crate::store::fulfillment::fulfillments_lock_ahead;
 use crate::store::aftersale_list::AftersaleQuery;
+use crate::store::fulfillment::fulfillments_lock_ahead;
 use crate::store::return_list::ReturnQuery;
 
 /// The name under which the place in the order feed is kept.
@@ -205,7 +205,14 @@ async fn learn_refunds(
         };
         let waiting = into.read(caller, ListReturns(query)).await?;
         for goods_return in &waiting {
-            learn_refunds_of(lists.clone(), into, caller, intake, goods_return.order_id.as_str()).await?;
+            learn_refunds_of(
+                lists.clone(),
+                into,
+                caller,
+                intake,
+                goods_return.order_id.as_str(),
+            )
+            .await?;
         }
         after = waiting.last().map(|last| last.id);
         if after.is_none() {
@@ -232,7 +239,14 @@ async fn learn_matter_refunds(
         };
         let waiting = into.read(caller, ListAftersales(query)).await?;
         for matter in &waiting {
-            learn_refunds_of(lists.clone(), into, caller, intake, matter.order_id.as_str()).await?;
+            learn_refunds_of(
+                lists.clone(),
+                into,
+                caller,
+                intake,
+                matter.order_id.as_str(),
+            )
+            .await?;
         }
         after = waiting.last().map(|last| last.id);
         if after.is_none() {
@@ -268,8 +282,14 @@ async fn learn_refunds_of(
                 }
                 Ok(Some(OrderNews::MatterRefund(news))) => {
                     let limits = (*intake.aftersales).clone();
-                    into.execute(caller, LearnMatterRefund { news: *news, limits })
-                        .await?
+                    into.execute(
+                        caller,
+                        LearnMatterRefund {
+                            news: *news,
+                            limits,
+                        },
+                    )
+                    .await?
                 }
                 Ok(_) => {}
                 Err(refusal) => {

@@ -17,9 +17,7 @@ use crate::model::aftersale::{
 use crate::model::returns::{GoodsReturn, Instructions};
 use crate::model::shipment::EventLimits;
 use crate::model::{Fulfillment, Shipment};
-use crate::store::aftersale::{
-    aftersale_insert, aftersale_owner, aftersale_read, aftersale_save,
-};
+use crate::store::aftersale::{aftersale_insert, aftersale_owner, aftersale_read, aftersale_save};
 use crate::store::aftersale_list::{AftersaleQuery, aftersales_count, aftersales_list};
 use crate::store::aftersale_parts::{Evidence, evidence_insert, evidence_read, steps_read};
 use crate::store::fulfillment::{
@@ -65,8 +63,7 @@ impl Operation for RequestAftersale {
         }
         let window = limits.claim_window.max(limits.return_window);
         let since = tx.now().minus(window);
-        let deliveries =
-            deliveries_since(tx, &self.order_id, since, limits.deliveries_max).await?;
+        let deliveries = deliveries_since(tx, &self.order_id, since, limits.deliveries_max).await?;
         let mut purse = line_money_read(tx, &goods.id).await?;
         let id = AftersaleId::from_uuid(tx.ids().next());
         let mut desk = desk(tx, &mut goods, &mut purse, limits, &self.who);
@@ -164,11 +161,14 @@ impl Locked {
     }
 
     /// Writes and tells what has changed: the goods first, then what follows from it.
-    pub(super) async fn save(mut self, tx: &mut Tx, step: &'static str) -> Result<Aftersale, Fault> {
+    pub(super) async fn save(
+        mut self,
+        tx: &mut Tx,
+        step: &'static str,
+    ) -> Result<Aftersale, Fault> {
         let (goods_before, purse_before, leg_before) = &self.before;
-        let returned = |goods: &Fulfillment| -> i64 {
-            goods.lines.iter().map(|line| line.returned).sum()
-        };
+        let returned =
+            |goods: &Fulfillment| -> i64 { goods.lines.iter().map(|line| line.returned).sum() };
         let came_back = returned(&self.goods) != returned(goods_before);
         if came_back {
             fulfillments_save(tx, std::slice::from_mut(&mut self.goods)).await?;
@@ -357,8 +357,7 @@ impl Operation for CheckAftersale {
         let goods = found.ok_or_else(|| Refusal::not_found("order"))?;
         let (now, limits) = (tx.now(), &self.limits);
         let since = now.minus(limits.claim_window.max(limits.return_window));
-        let deliveries =
-            deliveries_since(tx, &self.order_id, since, limits.deliveries_max).await?;
+        let deliveries = deliveries_since(tx, &self.order_id, since, limits.deliveries_max).await?;
         let purse = line_money_read(tx, &goods.id).await?;
         let of = |line| {
             let line: &crate::model::Line = line;

@@ -7,8 +7,8 @@ use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
 
 use crate::events;
-use crate::model::shipment::EventLimits;
 use crate::model::aftersale::{AftersaleReason, opens_matter};
+use crate::model::shipment::EventLimits;
 use crate::model::{Fulfillment, Recorded, Shipment, TrackingEvent};
 use crate::ops::aftersale::open_for_parcel;
 use crate::store::fulfillment::{Fulfillments, fulfillments_lock, fulfillments_save};

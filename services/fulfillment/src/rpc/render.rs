@@ -32,12 +32,12 @@ macro_rules! both_ways {
     };
 }
 
-mod care;
 mod aftersales;
+mod care;
 mod returns;
 
-pub use care::*;
 pub use aftersales::*;
+pub use care::*;
 pub use returns::*;
 
 both_ways! {

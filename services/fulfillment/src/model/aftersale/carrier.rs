@@ -7,8 +7,8 @@ use super::super::fulfillment::Fulfillment;
 use super::super::shipment::{EventLimits, Shipment, TrackingStatus};
 use super::open::new;
 use super::{
-    Aftersale, AftersaleKind, AftersaleReason, AftersaleState, CostBearer, Found,
-    MatterLine, Party, Step, StepKind,
+    Aftersale, AftersaleKind, AftersaleReason, AftersaleState, CostBearer, Found, MatterLine,
+    Party, Step, StepKind,
 };
 
 /// Why a parcel that ended so opens a matter; none when it does not.

@@ -70,7 +70,12 @@ impl Aftersale {
             });
         }
         let total: i64 = lines.iter().map(|line| line.amount).sum();
-        if ask.kind == AftersaleKind::RefundOnly && total == 0 {
+        // Whoever got all of the money back gets no others for the goods either.
+        let paid = |line: &MatterLine| {
+            let money = desk.purse.get(&line.order_line_id);
+            money.is_some_and(|money| money.payable > 0)
+        };
+        if total == 0 && (ask.kind == AftersaleKind::RefundOnly || lines.iter().any(paid)) {
             return Err(over_amount(&lines, 0));
         }
         let due = desk.now.plus(desk.limits.review);

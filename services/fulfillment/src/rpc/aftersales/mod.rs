@@ -231,7 +231,11 @@ impl Api {
         let mut wrong = Violations::new();
         let (key, id) = (&request.request_id, &request.aftersale_id);
         let change = Change::parse(&mut wrong, key, id, &request.etag);
-        let number = wrong.range("offer_number", request.offer_number, 1..=i64::from(i32::MAX));
+        let number = wrong.range(
+            "offer_number",
+            request.offer_number,
+            1..=i64::from(i32::MAX),
+        );
         wrong.finish()?;
         let act = Act::Answer(request.accept, number);
         self.act(caller, ANSWER, change, Some(act), &request).await
@@ -246,7 +250,8 @@ impl Api {
         let (key, id) = (&request.request_id, &request.aftersale_id);
         let change = Change::parse(&mut wrong, key, id, &request.etag);
         wrong.finish()?;
-        self.act(caller, RECEIVE, change, Some(Act::Received), &request).await
+        self.act(caller, RECEIVE, change, Some(Act::Received), &request)
+            .await
     }
 
     async fn inspect_aftersale(
@@ -275,7 +280,8 @@ impl Api {
         let sent = wrong.required("reshipment", &request.reshipment);
         let sent = sent.and_then(|sent| parse::reshipment(&mut wrong, &self.config, sent));
         wrong.finish()?;
-        self.act(caller, RESHIP, change, sent.map(Act::Reship), &request).await
+        self.act(caller, RESHIP, change, sent.map(Act::Reship), &request)
+            .await
     }
 
     async fn withdraw_aftersale(
@@ -287,7 +293,8 @@ impl Api {
         let (key, id) = (&request.request_id, &request.aftersale_id);
         let change = Change::parse(&mut wrong, key, id, &request.etag);
         wrong.finish()?;
-        self.act(caller, WITHDRAW, change, Some(Act::Withdraw), &request).await
+        self.act(caller, WITHDRAW, change, Some(Act::Withdraw), &request)
+            .await
     }
 
     async fn add_aftersale_evidence(
@@ -302,7 +309,8 @@ impl Api {
         let evidence = parse::evidence(&mut wrong, &request.evidence, 1..=most);
         wrong.finish()?;
         let act = Act::Evidence(evidence);
-        self.act(caller, EVIDENCE, change, Some(act), &request).await
+        self.act(caller, EVIDENCE, change, Some(act), &request)
+            .await
     }
 
     async fn get_aftersale(

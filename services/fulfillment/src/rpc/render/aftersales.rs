@@ -83,7 +83,10 @@ pub fn aftersale(matter: &Aftersale) -> pb::Aftersale {
         opened_by: aftersale_party(matter.opened_by).into(),
         lines: matter.lines.iter().map(line).collect(),
         next_action: matter.next_action().map(next_action),
-        offer: matter.offer.as_ref().map(|found| offer(found, &matter.lines)),
+        offer: matter
+            .offer
+            .as_ref()
+            .map(|found| offer(found, &matter.lines)),
         message: matter.message.clone(),
         cost_bearer: cost_bearer(matter.cost_bearer).into(),
         instructions: instructions.map(return_instructions),
@@ -116,7 +119,9 @@ fn line(line: &MatterLine) -> pb::AftersaleLine {
         sku: line.sku.clone(),
         unit: unit(line.unit).into(),
         quantity: line.quantity,
-        amount: line.currency.map(|currency| Money::new(currency, line.amount).to_proto()),
+        amount: line
+            .currency
+            .map(|currency| Money::new(currency, line.amount).to_proto()),
         accepted_quantity: found.accepted(),
         restock_quantity: found.restock,
         conditions: conditions
@@ -167,15 +172,21 @@ fn reshipment(sent: &Reshipment) -> pb::Reshipment {
 
 /// What a matter comes to.
 pub fn settlement(matter: &Aftersale, settlement: &Settlement) -> pb::AftersaleSettlement {
-    let lines = settlement.lines.iter().map(|(line, quantity, currency, amount)| pb::SettlementLine {
-        order_line_id: (*line).into(),
-        quantity: *quantity,
-        amount: Some(Money::new(*currency, *amount).to_proto()),
-    });
-    let restock = settlement.restock.iter().map(|(line, quantity)| order::LineQuantity {
-        order_line_id: (*line).into(),
-        quantity: *quantity,
-    });
+    let lines = settlement
+        .lines
+        .iter()
+        .map(|(line, quantity, currency, amount)| pb::SettlementLine {
+            order_line_id: (*line).into(),
+            quantity: *quantity,
+            amount: Some(Money::new(*currency, *amount).to_proto()),
+        });
+    let restock = settlement
+        .restock
+        .iter()
+        .map(|(line, quantity)| order::LineQuantity {
+            order_line_id: (*line).into(),
+            quantity: *quantity,
+        });
     pb::AftersaleSettlement {
         aftersale_id: matter.id.into(),
         order_id: matter.order_id.into(),
@@ -200,7 +211,9 @@ pub fn aftersale_step(step: &Step) -> pb::AftersaleStep {
 }
 
 /// A piece of evidence.
-pub fn aftersale_evidence((piece, party, time): &(Evidence, Party, Micros)) -> pb::AftersaleEvidence {
+pub fn aftersale_evidence(
+    (piece, party, time): &(Evidence, Party, Micros),
+) -> pb::AftersaleEvidence {
     pb::AftersaleEvidence {
         evidence: Some(pb::Evidence {
             evidence_reference: piece.reference.clone(),
@@ -217,7 +230,11 @@ pub fn aftersale_evidence((piece, party, time): &(Evidence, Party, Micros)) -> p
 pub fn line_choices(found: &LineChoices) -> pb::AftersaleLineEligibility {
     let option = |choice: &Choice| pb::AftersaleOption {
         kind: aftersale_kind(choice.kind).into(),
-        reasons: choice.reasons.iter().map(|reason| aftersale_reason(*reason).into()).collect(),
+        reasons: choice
+            .reasons
+            .iter()
+            .map(|reason| aftersale_reason(*reason).into())
+            .collect(),
         quantity: choice.quantity,
         max_amount: choice.most.map(Money::to_proto),
         end_time: Some(choice.until.to_proto()),
