@@ -28,7 +28,7 @@ CREATE TABLE order_settlement (
 
 -- What a bank took of it: the same money is never refunded as well.
 ALTER TABLE payment ADD COLUMN charged_back BIGINT NOT NULL DEFAULT 0
-    CONSTRAINT payment_charged_back CHECK (charged_back >= 0 AND charged_back + refunded <= amount);
+    CONSTRAINT payment_taken_once CHECK (charged_back >= 0 AND charged_back + refunded <= amount);
 
 -- One row for each step of each order line. The amounts of a row are moved between accounts that follow from the step,
 -- the bearer and the line's kind of tax, so every row balances by itself. Rows never change.
