@@ -85,6 +85,9 @@ pub struct Config {
     /// The lanes that carry out placements, payments, cancellations and expiries. More than one only helps
     /// where they touch different allotments.
     pub lane: LaneConfig,
+    /// How many placements of late are kept in memory, about a kilobyte each: a payment soon after its placement then
+    /// reads less. At least as many as wait for their payment in a rush.
+    pub placements_kept_max: u64,
     /// How often the sweepers look for holds that ran out and orders whose return window ended.
     pub sweep_interval_ms: u64,
     /// The most orders that one sweep takes in one transaction.
@@ -160,6 +163,7 @@ impl Default for Config {
             order_lines_max: 50,
             touchpoints_max: 10,
             lane: LaneConfig::default(),
+            placements_kept_max: 16_384,
             sweep_interval_ms: 500,
             sweep_orders_max: 256,
             page_size: 50,

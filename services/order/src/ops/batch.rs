@@ -22,6 +22,7 @@ use std::sync::Arc;
 use ::store::{Engine, Tx};
 use kit::errors::Fault;
 
+use super::agreed::Agreed;
 use super::desk::Request;
 use crate::events::{self, OrderChange};
 use crate::model::book::{Book, Event, Happening};
@@ -34,11 +35,12 @@ use crate::store::key;
 pub async fn run(
     tx: &mut Tx,
     rules: &HoldRules,
+    agreed: &Agreed,
     requests: &[Request],
 ) -> Result<Vec<Verdict>, Fault> {
     let commands: Vec<&Command> = requests.iter().map(|request| &request.command).collect();
     let mut book = Book::new(tx.now(), *rules);
-    let answered = load::load(tx, &mut book, &commands).await?;
+    let answered = load::load(tx, &mut book, agreed, &commands).await?;
     let verdicts = fold(&mut book, commands.iter().copied());
     check_refused(tx, &commands, &verdicts, &answered).await?;
     write::write(tx, &mut book).await?;

@@ -12,6 +12,7 @@ use ::store::batch::{Admission, BatchRun, Lane, Priority};
 use kit::caller::Caller;
 use kit::errors::Fault;
 
+use super::agreed::Agreed;
 use super::batch;
 use crate::Config;
 use crate::config::PersonLimits;
@@ -43,19 +44,16 @@ pub fn hold_rules(config: &Config) -> HoldRules {
 #[derive(Clone)]
 pub struct Desk {
     lane: Lane<Request, Verdict>,
+    agreed: Agreed,
 }
 
 impl Desk {
     /// Starts the lanes.
     pub fn start(db: &Db, config: &Config) -> Self {
+        let runner = Runner::new(hold_rules(config), config.placements_kept_max);
         Desk {
-            lane: Lane::start(
-                db,
-                Runner {
-                    rules: hold_rules(config),
-                },
-                &config.lane,
-            ),
+            agreed: runner.agreed.clone(),
+            lane: Lane::start(db, runner, &config.lane),
         }
     }
 
@@ -83,7 +81,11 @@ impl Desk {
             Answer::Placed {
                 placement,
                 replayed,
-            } => Ok((placement, replayed)),
+            } => {
+                // The lane answers after the commit.
+                self.agreed.keep(&placement);
+                Ok((placement, replayed))
+            }
             other => Err(unexpected("a placement", &other)),
         }
     }
@@ -125,10 +127,20 @@ fn unexpected(wanted: &str, got: &Answer) -> Fault {
 }
 
 /// Carries out batches.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Runner {
-    /// How long units may be held.
-    pub rules: HoldRules,
+    rules: HoldRules,
+    agreed: Agreed,
+}
+
+impl Runner {
+    /// Holds units as long as the rules say, and keeps at most so many placements in memory.
+    pub fn new(rules: HoldRules, placements_kept_max: u64) -> Self {
+        Runner {
+            rules,
+            agreed: Agreed::new(placements_kept_max),
+        }
+    }
 }
 
 impl BatchRun<Request, Verdict> for Runner {
@@ -137,6 +149,6 @@ impl BatchRun<Request, Verdict> for Runner {
     }
 
     async fn run(&self, tx: &mut Tx, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
-        batch::run(tx, &self.rules, requests).await
+        batch::run(tx, &self.rules, &self.agreed, requests).await
     }
 }

@@ -443,7 +443,7 @@ impl Batch {
             command: command.clone(),
         };
         Batch {
-            runner: Runner { rules: RULES },
+            runner: Runner::new(RULES, 100),
             requests: commands.iter().map(request).collect(),
         }
     }

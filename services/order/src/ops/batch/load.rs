@@ -10,6 +10,7 @@ use kit::errors::Fault;
 use crate::model::book::{Book, Count, KeyName, OrderSlot, PlaceKey, ShopperKey, Tracked};
 use crate::model::command::{Command, Place, StopTarget};
 use crate::model::{OrderState, Placement};
+use crate::ops::agreed::Agreed;
 use crate::store::persons::ShopperName;
 use crate::store::stock::DropLine;
 use crate::store::{drops as store_drops, persons as store_persons};
@@ -19,9 +20,10 @@ use crate::store::{key, listing, order, payment, stock, stop, supply};
 pub(super) async fn load(
     tx: &mut Tx,
     book: &mut Book,
+    agreed: &Agreed,
     commands: &[&Command],
 ) -> Result<Vec<bool>, Fault> {
-    let (answered, placements) = keys(tx, book, commands).await?;
+    let (answered, placements) = keys(tx, book, agreed, commands).await?;
     let open: Vec<&Command> = commands
         .iter()
         .zip(&answered)
@@ -60,6 +62,7 @@ type Placements = BTreeMap<OrderId, Arc<Placement>>;
 async fn keys(
     tx: &mut Tx,
     book: &mut Book,
+    agreed: &Agreed,
     commands: &[&Command],
 ) -> Result<(Vec<bool>, Placements), Fault> {
     let place_keys: Vec<PlaceKey> = commands
@@ -101,12 +104,7 @@ async fn keys(
         .iter()
         .filter_map(|command| command.order_id().copied());
     let ids: BTreeSet<OrderId> = placed.iter().copied().chain(named).collect();
-    let ids: Vec<OrderId> = ids.into_iter().collect();
-    let placements = order::placements_by_id(tx, &ids).await?;
-    let placements: Placements = placements
-        .into_iter()
-        .map(|placement| (placement.order_id, placement))
-        .collect();
+    let placements = placements_of(tx, agreed, ids).await?;
     for placement in placed
         .iter()
         .filter_map(|order_id| placements.get(order_id))
@@ -121,6 +119,31 @@ async fn keys(
         .map(|command| is_answered(book, command))
         .collect();
     Ok((answered, placements))
+}
+
+/// What was agreed for orders: from memory, or read.
+async fn placements_of(
+    tx: &mut Tx,
+    agreed: &Agreed,
+    ids: BTreeSet<OrderId>,
+) -> Result<Placements, Fault> {
+    let mut placements = Placements::new();
+    let mut unknown = Vec::new();
+    for order_id in ids {
+        match agreed.of(&order_id) {
+            Some(placement) => {
+                placements.insert(order_id, placement);
+            }
+            None => unknown.push(order_id),
+        }
+    }
+    // What is read is not kept: on SQLite it may be of a unit whose commit is still to come.
+    let read = order::placements_by_id(tx, &unknown).await?;
+    placements.extend(
+        read.into_iter()
+            .map(|placement| (placement.order_id, placement)),
+    );
+    Ok(placements)
 }
 
 fn place_key(command: &Command) -> Option<PlaceKey> {
