@@ -325,7 +325,7 @@ pub async fn shopper_counts_insert(
     counts: &[(&ShopperKey, i64)],
 ) -> Result<(), Fault> {
     insert!(tx, "shopper_count", {
-        scope: column(counts, |(key, _)| key.scope.as_str()), partner_id: column(counts, |(key, _)| key.partner_id),
+        scope: column(counts, |(key, _)| key.scope.as_str()), partner_id: column(counts, |(key, _)| key.partner()),
         shopper_ref: column(counts, |(key, _)| key.shopper_ref.as_str()), taken: column(counts, |(_, count)| *count),
     })?;
     Ok(())
