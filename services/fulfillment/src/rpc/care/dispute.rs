@@ -27,9 +27,7 @@ impl Api {
         let mut wrong = Violations::new();
         let key = requests::request_id(&mut wrong, &request.request_id);
         let which = which(&mut wrong, &request.case_id, &request.etag);
-        let arbiter = wrong
-            .required("arbiter", &request.arbiter)
-            .map(Clone::clone);
+        let arbiter = wrong.required("arbiter", &request.arbiter).cloned();
         let arbiter = arbiter.map(|said| {
             let mut wrong = wrong.nested("arbiter");
             Arbiter {

@@ -66,7 +66,12 @@ impl Api {
         let by_due = |case: &Case| match &query.view {
             View::Created { .. } => vec![case.id.as_str().to_owned()],
             View::Unassigned(_) | View::Mine(..) => key(case, case.queue_time()),
-            View::Breaching(..) => key(case, case.breach_time()),
+            // The bound of the first page goes with the token, so that all pages have the same.
+            View::Breaching(before, _) => {
+                let mut key = key(case, case.breach_time());
+                key.push(before.0.to_string());
+                key
+            }
         };
         let rows = self.db.read(caller, ListCases(query.clone())).await?;
         let (rows, next_page_token) = page.cut(rows, by_due);
@@ -207,12 +212,9 @@ impl Api {
 
 /// Everything but the page that decides which cases there are.
 fn query_of(request: &pb::ListCasesRequest, partner: &str, level: Option<Level>) -> String {
-    let before = request
-        .breach_before_time
-        .map(|time| (time.seconds, time.nanos));
     let level = level.map_or("", Level::word);
     format!(
-        "ListCases|{partner}|{}|{before:?}|{}|{level}|{}|{}|{}",
+        "ListCases|{partner}|{}|{}|{level}|{}|{}|{}",
         request.view, request.state, request.order_id, request.topic_id, request.shopper_ref
     )
 }
@@ -234,7 +236,13 @@ fn after(wanted: View, page: &Page) -> Result<View, Refusal> {
         },
         View::Unassigned(_) => View::Unassigned(after_due(page)?),
         View::Mine(agent, _) => View::Mine(agent, after_due(page)?),
-        View::Breaching(before, _) => View::Breaching(before, after_due(page)?),
+        View::Breaching(before, _) => match page.after_key(3)? {
+            None => View::Breaching(before, None),
+            Some(key) => {
+                let before = key[2].parse().map_err(|_| bad_token())?;
+                View::Breaching(kit::clock::Micros(before), Some(due(&key[..2])?))
+            }
+        },
     })
 }
 
@@ -244,11 +252,13 @@ fn key(case: &Case, due: Option<kit::clock::Micros>) -> Vec<String> {
 }
 
 fn after_due(page: &Page) -> Result<Option<(i64, CaseId)>, Refusal> {
-    let Some(key) = page.after_key(2)? else {
-        return Ok(None);
-    };
+    page.after_key(2)?.map(due).transpose()
+}
+
+/// The time and the case of a key.
+fn due(key: &[String]) -> Result<(i64, CaseId), Refusal> {
     let time = key[0].parse().map_err(|_| bad_token())?;
-    Ok(Some((time, Id::parse(&key[1]).map_err(|_| bad_token())?)))
+    Ok((time, Id::parse(&key[1]).map_err(|_| bad_token())?))
 }
 
 fn after_number(page: &Page) -> Result<i64, Refusal> {
