@@ -3,6 +3,8 @@ use contracts::money::Money;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::order::Order;
+use crate::model::payment::Payment;
 use crate::model::payment::Signed;
 use crate::model::progress::tests::{line, paid_in};
 use crate::model::progress::{LineProgress, StepKind};

@@ -14,11 +14,11 @@ use crate::model::refund::RefundShares;
 use crate::model::refund_decided::over;
 use crate::model::{CostBearer, LedgerEntry, LedgerStep, Order, Parts, PaymentOutcome};
 use crate::statement;
-use crate::store::ledger::entries_insert;
-use crate::store::money::{
+use crate::store::chargeback::{
     Proof, chargeback_by_reference, chargeback_decide, chargeback_insert, payment_charge_back,
     payment_charged_back,
 };
+use crate::store::ledger::entries_insert;
 use crate::store::payment::payments_by_reference;
 
 /// Records what a partner stated of a chargeback; gives it as it was right after it.

@@ -9,8 +9,9 @@ use crate::model::money::{Chargeback, Compensation};
 use crate::model::progress::Step;
 use crate::model::proposal::Proposal;
 use crate::model::{Order, Refund, ledger};
+use crate::store::chargeback::chargeback_page;
 use crate::store::ledger::entries_of_orders;
-use crate::store::money::{chargeback_page, compensation_page, proposal_page};
+use crate::store::money::{compensation_page, proposal_page};
 use crate::store::order_list;
 use crate::store::refund::{RefundFilter, refund_by_id};
 

@@ -12,7 +12,7 @@ use crate::model::payment::Signed;
 use crate::model::{Order, Refund, RefundReport, RefundStatement};
 use crate::ops::ledger;
 use crate::statement;
-use crate::store::money::payment_forgo;
+use crate::store::chargeback::payment_forgo;
 use crate::store::order::{orders_lock, placements_by_id};
 use crate::store::order_progress::{lines_advance, orders_advance, payment_pay_back};
 use crate::store::refund::{refund_by_id, refund_update, report_by_reference, report_insert};
