@@ -33,7 +33,6 @@ impl Act {
         if menu.short {
             return vec![
                 Act::Grant,
-                Act::Reject,
                 Act::Received,
                 Act::Inspect(InspectedCondition::Sellable, true, 1),
                 Act::Inspect(InspectedCondition::NotOurs, false, 1),

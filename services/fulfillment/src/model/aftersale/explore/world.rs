@@ -51,6 +51,25 @@ impl Menu {
         }
     }
 
+    /// Two matters one after the other that share the money of one line.
+    pub(super) fn twice() -> Self {
+        use AftersaleKind::{RefundOnly, Replacement, ReturnAndRefund};
+        use AftersaleReason::Damaged;
+        Menu {
+            orders: 1,
+            matters: 2,
+            asks: vec![
+                (RefundOnly, Damaged, Some(40)),
+                (ReturnAndRefund, Damaged, None),
+                (Replacement, Damaged, None),
+            ],
+            offers: vec![(RefundOnly, Some(30))],
+            carriers: false,
+            attempts: 1,
+            short: false,
+        }
+    }
+
     pub(super) fn short(orders: u128) -> Self {
         Menu {
             orders,
@@ -263,14 +282,18 @@ impl World {
             let after = self.with(at, |_, order| taken = order.take(entry));
             tried.worlds.extend(taken.then_some(after));
         }
-        let states = [
-            RefundState::Executed,
-            RefundState::Failed,
-            RefundState::Authorised,
-            RefundState::Withdrawn,
-        ];
+        let states: &[RefundState] = if self.menu.short {
+            &[RefundState::Executed]
+        } else {
+            &[
+                RefundState::Executed,
+                RefundState::Failed,
+                RefundState::Authorised,
+                RefundState::Withdrawn,
+            ]
+        };
         for refund in 0..order.refunds.len() {
-            for state in states {
+            for state in states.iter().copied() {
                 let mut moved = false;
                 let attempts = self.menu.attempts;
                 let after = self.with(at, |_, order| {
