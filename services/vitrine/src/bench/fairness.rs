@@ -228,7 +228,7 @@ impl Run<'_> {
         let saturating = Arrivals::Saturating { in_flight: 512 };
         let plan = Plan::new(saturating, warm_up, warm_up + length);
         let before = self.house.usage();
-        let driven = drive(&plan, |n, due| crowd.come(n, due)).await;
+        let driven = drive(&plan, |n, due| crowd.come_in_turn(n, due)).await;
         let used = self.house.usage().since(&before);
         let peak = crowd.books.borrow().good_per_s(warm_up, plan.length);
         anyhow::ensure!(
@@ -265,12 +265,20 @@ impl Run<'_> {
         let before = self.house.usage();
         let theirs = open(rate * OTHERS as f64);
         let theirs = drive(&theirs, |n, due| {
-            let at = usize::try_from(n % OTHERS as u64).unwrap_or(0);
-            others[at].come(n, due)
+            let crowd = &others[usize::try_from(n % OTHERS as u64).unwrap_or(0)];
+            async move {
+                crowd.come(n, due).await;
+            }
         });
         let its = async {
             match noisy {
-                Some(per_s) => drive(&open(per_s), |n, due| loud.come(n, due)).await.left,
+                Some(per_s) => {
+                    let loud = &loud;
+                    let come = |n, due| async move {
+                        loud.come(n, due).await;
+                    };
+                    drive(&open(per_s), come).await.left
+                }
                 None => 0,
             }
         };

@@ -62,15 +62,20 @@ pub struct GrowthArgs {
     /// Warm-up of each run, in no total [default: 4; 0.25 with --quick].
     #[arg(long, value_name = "SECONDS")]
     warm_up: Option<f64>,
-    /// Orders under way at the same time.
-    #[arg(long, default_value_t = 512)]
-    in_flight: usize,
+    /// Orders under way at the same time [default: 512; 16 with --quick].
+    #[arg(long)]
+    in_flight: Option<usize>,
 }
 
 impl GrowthArgs {
     fn orders(&self) -> u64 {
         self.orders
             .unwrap_or(if self.common.quick { 1_000 } else { 5_000_000 })
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight
+            .unwrap_or(if self.common.quick { 16 } else { 512 })
     }
 
     fn measured(&self) -> Duration {
@@ -281,7 +286,7 @@ async fn measure(
     let name = format!("{}_{turn}", site.name);
     let shoppers = Shoppers::new(calls, &bench.recorder(warm_up), &name);
     let seed = args.common.seed ^ ((turn as u64 + 1) << 32);
-    let in_flight = args.in_flight;
+    let in_flight = args.in_flight();
     let plan = Plan::new(
         Arrivals::Saturating { in_flight },
         warm_up,

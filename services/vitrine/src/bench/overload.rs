@@ -59,12 +59,12 @@ pub struct OverloadArgs {
     /// By how much each commit is put off with slow commits.
     #[arg(long, default_value_t = 100)]
     commit_delay_ms: u64,
-    /// What the shoppers' patience is; an order that took longer is no good.
-    #[arg(long, default_value_t = 1_000)]
-    deadline_ms: u32,
-    /// Orders under way at the same time where the peak is looked for by saturation.
-    #[arg(long, default_value_t = 1_024)]
-    in_flight: usize,
+    /// What the shoppers' patience is; an order that took longer is no good [default: 1000; 5000 with --quick].
+    #[arg(long)]
+    deadline_ms: Option<u32>,
+    /// Orders under way at the same time where the peak is looked for by saturation [default: 1024; 32 with --quick].
+    #[arg(long)]
+    in_flight: Option<usize>,
 }
 
 /// A part of the benchmark.
@@ -90,6 +90,16 @@ impl Part {
 impl OverloadArgs {
     fn usual(&self, usual: f64, quick: f64) -> Duration {
         Duration::from_secs_f64(if self.common.quick { quick } else { usual })
+    }
+
+    fn deadline_ms(&self) -> u32 {
+        self.deadline_ms
+            .unwrap_or(if self.common.quick { 5_000 } else { 1_000 })
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight
+            .unwrap_or(if self.common.quick { 32 } else { 1_024 })
     }
 
     fn overload(&self) -> Duration {
@@ -182,7 +192,7 @@ impl Run<'_> {
         let (warm_up, length) = (self.args.usual(2.0, 0.25), self.args.usual(6.0, 1.0));
         let name = |how: &str| format!("{}_peak_{how}", part.name());
         let saturating = Arrivals::Saturating {
-            in_flight: self.args.in_flight,
+            in_flight: self.args.in_flight(),
         };
         let mut best = self
             .good_of(&name("saturated"), lines, saturating, warm_up, length)
@@ -220,7 +230,8 @@ impl Run<'_> {
         let crowds = self.crowds(lines, name, warm_up)?;
         let plan = Plan::new(arrivals, warm_up, warm_up + length);
         let before = self.house.usage();
-        let driven = drive(&plan, |n, due| send(&crowds, n, due)).await;
+        let saturating = matches!(arrivals, Arrivals::Saturating { .. });
+        let driven = drive(&plan, |n, due| send(&crowds, n, due, saturating)).await;
         let used = self.house.usage().since(&before);
         let (good, count) = {
             let books = crowds[0].books.borrow();
@@ -259,7 +270,7 @@ impl Run<'_> {
             let plan = Plan::new(Arrivals::Open { per_s }, Duration::ZERO, length);
             async move {
                 tokio::time::sleep_until((began + from).into()).await;
-                drive(&plan, |n, due| send(crowds, first + n, due)).await
+                drive(&plan, |n, due| send(crowds, first + n, due, false)).await
             }
         };
         let used_before = self.house.usage();
@@ -304,9 +315,9 @@ impl Run<'_> {
         let crowd = |(partner, listing): &(usize, String)| -> anyhow::Result<Crowd> {
             let calls = Calls::new(lines, &self.shop.partners[*partner], listing, Some(HOLD_S));
             Ok(Crowd {
-                wanting: Rc::new(calls.within(self.args.deadline_ms)?),
+                wanting: Rc::new(calls.within(self.args.deadline_ms())?),
                 paying: Rc::new(calls.within(PAYING_DEADLINE_MS)?),
-                deadline: Duration::from_millis(self.args.deadline_ms.into()),
+                deadline: Duration::from_millis(self.args.deadline_ms().into()),
                 looks: true,
                 mark: mark.into(),
                 record: record.clone(),
@@ -403,7 +414,7 @@ impl Run<'_> {
             report.rounded(&format!("{name}_recovery_s"), recovery, 2, "of this part");
         }
         report.note("clients", "each tries once; nobody heeds RetryInfo");
-        report.note("deadline_ms", self.args.deadline_ms);
+        report.note("deadline_ms", self.args.deadline_ms());
         report.note("commit_delay_ms", self.args.commit_delay_ms);
         report.rounded(
             "rss_mib",
@@ -414,7 +425,11 @@ impl Run<'_> {
     }
 }
 
-async fn send(crowds: &[Crowd], n: u64, due: Instant) {
-    let at = usize::try_from(n % crowds.len() as u64).unwrap_or(0);
-    crowds[at].come(n, due).await;
+async fn send(crowds: &[Crowd], n: u64, due: Instant, saturating: bool) {
+    let crowd = &crowds[usize::try_from(n % crowds.len() as u64).unwrap_or(0)];
+    if saturating {
+        crowd.come_in_turn(n, due).await;
+    } else {
+        crowd.come(n, due).await;
+    }
 }

@@ -19,6 +19,8 @@ use super::super::wire::Failed;
 /// One in so many looks at an order that was placed a moment ago, one in so many at a page of orders.
 const LOOKS_EVERY: u64 = 4;
 const LISTS_EVERY: u64 = 40;
+/// Of a saturating load, after a refusal.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What became of those who were due in a quarter of a second, and what was done in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,13 +155,21 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Somebody comes.
-    pub async fn come(&self, n: u64, due: Instant) {
+    /// Somebody comes; whether they got an order.
+    pub async fn come(&self, n: u64, due: Instant) -> bool {
         self.books.borrow_mut().came(due, now());
         if self.looks && n.is_multiple_of(LOOKS_EVERY) {
-            join(self.look(n), self.buy(n, due)).await;
+            join(self.look(n), self.buy(n, due)).await.1
         } else {
-            self.buy(n, due).await;
+            self.buy(n, due).await
+        }
+    }
+
+    /// The same for a saturating load: when one is refused the next comes a little later, or most of the time would go
+    /// into refusals.
+    pub async fn come_in_turn(&self, n: u64, due: Instant) {
+        if !self.come(n, due).await {
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -174,7 +184,7 @@ impl Crowd {
         self.note(Step::Browse, asked, &looked);
     }
 
-    async fn buy(&self, n: u64, due: Instant) {
+    async fn buy(&self, n: u64, due: Instant) -> bool {
         let reference = format!("{}-{n}", self.mark);
         let placed = self
             .wanting
@@ -184,7 +194,10 @@ impl Crowd {
         self.note(Step::Place, due, &placed);
         let order_id = match placed {
             Ok(order_id) => order_id,
-            Err(failed) => return count(&mut self.books.borrow_mut().refused, &failed),
+            Err(failed) => {
+                count(&mut self.books.borrow_mut().refused, &failed);
+                return false;
+            }
         };
         {
             let mut books = self.books.borrow_mut();
@@ -207,6 +220,7 @@ impl Crowd {
             Ok(_) => books.not_paid += 1,
             Err(failed) => count(&mut books.unconfirmed, &failed),
         }
+        true
     }
 
     fn note<T>(&self, step: Step, due: Instant, result: &Result<T, Failed>) {
