@@ -293,6 +293,38 @@ async fn a_partner_in_node_sells() {
     sells(programs::node()).await;
 }
 
+/// A dispute from the shopper's first words to the refund that an arbiter decided, over a failing network.
+async fn disputes(program: Option<Program>) {
+    let Some(program) = program else { return };
+    let scene = Scene::open().await;
+    let lines = scene.run(&program, "dispute", FAILURES).await;
+    let told = lines.join("\n");
+    for wanted in [
+        "case     is a CASE_LEVEL_GRIEVANCE",
+        "case     is a CASE_LEVEL_DISPUTE",
+        "case     CASE_CHANGE_ARBITER_NAMED, next: CASE_PARTY_ARBITER",
+        "decided  CASE_RULING_FOR_SHOPPER",
+        "outcome  CASE_OUTCOME_KIND_REFUND",
+        "case     CASE_STATE_CLOSED",
+        "refused  CASE_CLOSED",
+        "done ",
+    ] {
+        assert_eq!(count(&lines, wanted), 1, "{wanted}:\n{told}");
+    }
+    scene.assert_books(1).await;
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_in_python_plays_a_dispute() {
+    disputes(programs::python()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_in_node_plays_a_dispute() {
+    disputes(programs::node()).await;
+}
+
 /// What the libraries of other languages make of deadlines, silence and errors.
 async fn understands(program: Option<Program>) {
     let Some(program) = program else { return };

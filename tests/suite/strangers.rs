@@ -115,6 +115,7 @@ async fn owner(channel: &Channel, ops: &str) -> Owner {
     .await;
     things.insert("shipment", parcels.shipments[0].shipment_id.clone());
     things.insert("return", a_return(channel, ops, &partner_id).await);
+    things.insert("case", a_case(channel, ops, &partner_id).await);
     Owner { partner_id, things }
 }
 
@@ -166,6 +167,29 @@ async fn a_return(channel: &Channel, ops: &str, partner_id: &str) -> String {
         return asked.goods_return.expect("the return").return_id;
     }
     panic!("nothing that was delivered can come back");
+}
+
+/// A case of a shopper of the partner.
+async fn a_case(channel: &Channel, ops: &str, partner_id: &str) -> String {
+    let opened: fulfillment::OpenCaseResponse = ask(
+        channel,
+        ops,
+        "/vitrine.fulfillment.v1.CareService/OpenCase",
+        fulfillment::OpenCaseRequest {
+            request_id: "stranger".into(),
+            partner_id: partner_id.into(),
+            shopper_ref: "stranger".into(),
+            category: fulfillment::CaseCategory::Other.into(),
+            message: Some(fulfillment::CaseMessageDraft {
+                visibility: fulfillment::MessageVisibility::ShopperAndAll.into(),
+                text: "Hello".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
+    )
+    .await;
+    opened.care_case.expect("the case").case_id
 }
 
 /// An id of the same kind that nobody has.
@@ -225,6 +249,20 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
             "lines": [{ "orderLineId": "line_01h455vb4pex5vsknk084sn02q", "quantity": "1", "reason": "RETURN_REASON_OTHER" }] })
         }
         "GetReturn" => json!({ "returnId": id }),
+        "ListCases" => json!({ "partnerId": id }),
+        "OpenCase" => {
+            json!({ "requestId": "r", "shopperRef": "s", "category": "CASE_CATEGORY_OTHER", "references": { "orderId": id },
+            "message": { "visibility": "MESSAGE_VISIBILITY_SHOPPER_AND_ALL", "text": "t" } })
+        }
+        "PostMessage" => {
+            json!({ "requestId": "r", "caseId": id,
+            "message": { "visibility": "MESSAGE_VISIBILITY_SHOPPER_AND_ALL", "text": "t" } })
+        }
+        "EscalateCase" => {
+            json!({ "requestId": "r", "caseId": id, "level": "CASE_LEVEL_DISPUTE", "reason": "r" })
+        }
+        "ReopenCase" | "CloseCase" => json!({ "requestId": "r", "caseId": id, "reason": "r" }),
+        "GetCase" | "ListMessages" | "ListCaseActions" => json!({ "caseId": id }),
         "CancelReturn" => json!({ "requestId": "r", "returnId": id }),
         _ => return None,
     })
@@ -416,6 +454,9 @@ fn takes(method: &str, word: &str) -> bool {
         "GetFulfillment" => "fulfillment",
         "GetShipment" => "shipment",
         "GetReturn" | "CancelReturn" => "return",
+        "ListCases" => "partner",
+        "GetCase" | "ListMessages" | "ListCaseActions" | "PostMessage" | "EscalateCase"
+        | "ReopenCase" | "CloseCase" => "case",
         _ => "order",
     };
     wanted == word

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { payBack, sendBack } from './aftersale.mjs';
 import { Partner, Refused } from './client.mjs';
 
-const partner = new Partner(process.argv[2], process.argv[3]);
+export const partner = new Partner(process.argv[2], process.argv[3]);
 const { catalog, order, room } = partner.api;
 const listings = partner.client(catalog.v1.ListingService);
 const audience = partner.client(room.v1.AudienceService);
@@ -14,12 +14,12 @@ const orders = partner.client(order.v1.OrderService);
 const feed = partner.client(order.v1.OrderFeedService);
 const { room_id: roomId, outlet_id: outletId } = partner.config;
 
-const tell = (/** @type {string} */ what, /** @type {string} */ text) => console.log(`${what.padEnd(8)} ${text}`);
+export const tell = (/** @type {string} */ what, /** @type {string} */ text) => console.log(`${what.padEnd(8)} ${text}`);
 // The euro has two decimals; ISO 4217 says how many other currencies have.
 const amount = (/** @type {any} */ money) => `${(Number(money.minorUnits) / 100).toFixed(2)} ${money.currencyCode}`;
 
 /** What both sides agreed on and is on sale, page by page. */
-async function maySell() {
+export async function maySell() {
   const found = [];
   const request = { state: 'LISTING_STATE_LIVE', pageToken: '' };
   do {
@@ -43,7 +43,7 @@ async function watchRoom() {
 }
 
 /** Quote, place, charge, confirm. Gives the order, or nothing where nothing is left. @param {any} listing */
-async function buy(listing) {
+export async function buy(listing) {
   const shopperRef = 'shopper-1';
   const destination = { regionCode: 'FR' };
   const quantity = Math.max(Number(listing.variant.quantityStep), 1);
@@ -76,7 +76,7 @@ async function buy(listing) {
 }
 
 /** Handles every entry once and in order, whatever breaks meanwhile; ends after the one that is waited for. @param {(entry: any) => boolean} until */
-async function follow(until) {
+export async function follow(until) {
   const saved = partner.path('feed-cursor.json');
   let [cursor, position] = existsSync(saved) ? JSON.parse(readFileSync(saved, 'utf8')) : ['', 0];
   const request = { cursor };
@@ -119,11 +119,14 @@ async function main() {
   tell('done', orderId);
 }
 
-try {
-  await main();
-  process.exit(0); // the room goes on
-} catch (error) {
-  if (!(error instanceof Refused)) throw error;
-  console.error(`refused  ${error.message}`);
-  process.exit(1);
+// Other stories begin with what is here.
+if (process.argv[1].endsWith('partner.mjs')) {
+  try {
+    await main();
+    process.exit(0); // the room goes on
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    console.error(`refused  ${error.message}`);
+    process.exit(1);
+  }
 }

@@ -193,12 +193,14 @@ clients! {
     room_feed: room[1]::room_feed_service_client::RoomFeedServiceClient,
     orders: order[2]::order_service_client::OrderServiceClient,
     allotments: order[2]::allotment_service_client::AllotmentServiceClient,
+    refunds: order[2]::refund_service_client::RefundServiceClient,
     drops: order[2]::drop_service_client::DropServiceClient,
     rates: order[2]::exchange_rate_service_client::ExchangeRateServiceClient,
     reports: order[2]::report_service_client::ReportServiceClient,
     order_feed: order[2]::order_feed_service_client::OrderFeedServiceClient,
     fulfillment: fulfillment[3]::fulfillment_service_client::FulfillmentServiceClient,
     returns: fulfillment[3]::return_service_client::ReturnServiceClient,
+    care: fulfillment[3]::care_service_client::CareServiceClient,
     fulfillment_feed: fulfillment[3]::fulfillment_feed_service_client::FulfillmentFeedServiceClient,
 }
 

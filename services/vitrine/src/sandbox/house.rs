@@ -1,5 +1,5 @@
 //! The retailer's people, played: the host explains one item after the other, the warehouse ships what can be shipped,
-//! the carrier delivers it, care says yes to every return and its goods arrive at once. Only for the sandbox's partner; whatever else the suite holds is left alone.
+//! the carrier delivers it, care says yes to every return and its goods arrive at once, and answers cases (see `care`). Only for the sandbox's partner; whatever else the suite holds is left alone.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ const EXPLAINED_ROUNDS: usize = 10;
 const PARCELS_MAX: i32 = 100;
 
 pub struct House {
-    partner_id: String,
+    pub(super) partner_id: String,
     room_id: String,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
     ids: SharedIds,
 }
 
@@ -67,6 +67,7 @@ impl House {
         self.ship(&caller).await?;
         self.receive(&caller).await?;
         self.approve(&caller).await?;
+        self.care().await?;
         if round.is_multiple_of(EXPLAINED_ROUNDS) {
             self.explain(&caller, round / EXPLAINED_ROUNDS).await?;
         }

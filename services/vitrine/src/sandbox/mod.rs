@@ -25,6 +25,7 @@ macro_rules! known {
     };
 }
 
+mod care;
 mod folder;
 mod house;
 mod shop;
