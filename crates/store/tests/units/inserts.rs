@@ -31,10 +31,10 @@ fn samples(rows: usize) -> Vec<Sample> {
     ];
     let sample = |at: usize| Sample {
         id: format!("row {at:05}"),
-        number: (at % 3 > 0).then_some([0, -1, i64::MAX, i64::MIN, 1 << 53][at % 5]),
-        flag: (at % 4 > 0).then_some(at.is_multiple_of(2)),
-        words: (at % 5 > 0).then(|| texts[at % texts.len()].to_owned()),
-        bytes: (at % 6 > 0).then(|| vec![0, 255, u8::try_from(at % 256).unwrap_or(0)]),
+        number: (!at.is_multiple_of(3)).then_some([0, -1, i64::MAX, i64::MIN, 1 << 53][at % 5]),
+        flag: (!at.is_multiple_of(4)).then_some(at.is_multiple_of(2)),
+        words: (!at.is_multiple_of(5)).then(|| texts[at % texts.len()].to_owned()),
+        bytes: (!at.is_multiple_of(6)).then(|| vec![0, 255, u8::try_from(at % 256).unwrap_or(0)]),
     };
     (0..rows).map(sample).collect()
 }

@@ -68,7 +68,7 @@ pub fn place(
             // Some come by a creator or an outlet that units of a drop are set aside for.
             outlet_id: (shopper % 4 == 1).then(|| nth(0)),
             room_id: None,
-            creator_id: (shopper % 4 == 0).then(|| nth(0)),
+            creator_id: shopper.is_multiple_of(4).then(|| nth(0)),
             surface: "live_card".into(),
             media_time_ms: 7,
             touch_time: Some(Micros(5)),

@@ -136,7 +136,7 @@ fn settlement(
             .into_iter()
             .collect(),
         restock: (restock > 0)
-            .then(|| pb::LineQuantity {
+            .then_some(pb::LineQuantity {
                 order_line_id,
                 quantity: restock,
             })
@@ -199,7 +199,7 @@ on_both_engines! {
         refused(care(&world).refunds.authorise_refund(whole).await, "OVER_QUANTITY", Code::FailedPrecondition);
         let pending = world.place("pending", &[(1, 1)]).await;
         refused(care(&world).refunds.authorise_refund(authorise("a-5", &pending.order_id, 1)).await, "WRONG_STATE", Code::FailedPrecondition);
-        let unknown = authorise("a-6", &nth::<kind::Order>(99).to_string(), 1);
+        let unknown = authorise("a-6", nth::<kind::Order>(99).as_ref(), 1);
         refused(care(&world).refunds.authorise_refund(unknown).await, "NOT_FOUND", Code::NotFound);
         let wrong = pb::AuthoriseRefundRequest {
             reason: pb::RefundReason::Returned.into(), note: String::new(), ..authorise("a-7", &placed.order_id, 0)
