@@ -48,7 +48,8 @@
 //! 9. Every open matter has a deadline, which is a row and passes once, and what it does is defined. What matters have
 //!    promised of a line is at most what was paid for it; a matter is settled at most once. Who grants an amount above
 //!    the limit never agrees to it. Explored exhaustively in `model/aftersale/explore.rs`.
-//! 10. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
+//! 10. Cases of customer care keep the promises of [`model::care`].
+//! 11. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
 //!     the tables' counters.
 
 pub mod carrier;
