@@ -211,24 +211,12 @@ fn line_of(
         .with("listing_id", asked.listing_id));
     };
     let sale = book.selling(&asked.listing_id).sale();
-    let (terms_version, unit_price, amount, price_source) = match quoted {
+    let agreed = match quoted {
         Some(quoted) => {
             check_quoted_drop(quoted, sale)?;
-            let QuoteLine {
-                terms_version,
-                unit_price,
-                amount,
-                price_source,
-                ..
-            } = *quoted;
-            (terms_version, unit_price, amount, price_source)
+            quoted.clone()
         }
-        None => {
-            let (terms, source) = terms_of(book, listing, sale);
-            let amount = LineAmount::compose(&terms, asked.quantity, discount_of(asked))
-                .map_err(|error| error.refusal(index))?;
-            (listing.terms_version, terms.price, amount, source)
-        }
+        None => terms_now(book, index, asked, listing, sale)?,
     };
     let draws = draws_of(book, place, assignment.allotment_id, sale, asked);
     Ok(Line {
@@ -240,18 +228,40 @@ fn line_of(
         sku: listing.sku.clone(),
         title: listing.title.clone(),
         unit: listing.unit,
-        terms_version,
-        unit_price,
-        amount,
+        terms_version: agreed.terms_version,
+        unit_price: agreed.unit_price,
+        amount: agreed.amount,
         quantity: asked.quantity,
         touchpoints: asked.touchpoints.clone(),
         drop_id: sale.map(|sale| sale.drop_id),
         drop_person_limited: sale.is_some_and(|sale| sale.per_person_limit > 0),
-        price_source,
+        price_source: agreed.price_source,
         draws,
         // Nothing else is placed: what redirects was refused before.
         collected_by: PurchaseMode::InApp.collected_by(),
         legal_entity: listing.legal_entity.clone(),
+    })
+}
+
+/// A line on the terms of this moment.
+fn terms_now(
+    book: &Book,
+    index: usize,
+    asked: &PlaceLine,
+    listing: &Listing,
+    sale: Option<&DropSale>,
+) -> Result<QuoteLine, Refusal> {
+    let (terms, price_source) = terms_of(book, listing, sale);
+    let amount = LineAmount::compose(&terms, asked.quantity, discount_of(asked))
+        .map_err(|error| error.refusal(index))?;
+    Ok(QuoteLine {
+        listing_id: asked.listing_id,
+        quantity: asked.quantity,
+        terms_version: listing.terms_version,
+        unit_price: terms.price,
+        amount,
+        price_source,
+        drop_id: sale.map(|sale| sale.drop_id),
     })
 }
 
