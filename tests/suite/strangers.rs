@@ -206,7 +206,7 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
         "GetPartner" => json!({ "partnerId": id }),
         "ListPaymentKeys" | "ListOutlets" | "ListListings" | "ListOrders" | "ListRefunds"
         | "ListFulfillments" | "ListShipments" | "ListReturns" | "ListConversions"
-        | "ListAssortment" | "ListLicences" => {
+        | "ListAssortment" | "ListLicences" | "ListCompensations" | "ListChargebacks" => {
             json!({ "partnerId": id })
         }
         "SummarizeSales" => {
@@ -236,7 +236,9 @@ fn body(method: &str, statement: impl Fn(&str) -> String, id: &str) -> Option<Va
         "CancelOrder" => {
             json!({ "requestId": "r", "orderId": id, "reason": "CANCEL_REASON_SHOPPER_REQUEST" })
         }
-        "GetOrder" => json!({ "orderId": id }),
+        "GetOrder" | "PreviewCancellation" | "ListLedgerLines" | "GetLedgerBalance" => {
+            json!({ "orderId": id })
+        }
         "SetContact" => {
             json!({ "requestId": "r", "orderId": id, "contact": { "token": { "token": "t", "maskedText": "m", "regionCode": "FR" } } })
         }
@@ -306,6 +308,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (
         "ReportRefund",
         "needs a statement of the refund's own; the order service tests it",
+    ),
+    ("ReportPartnerRefund", "as ReportRefund"),
+    ("ReportCompensation", "as ReportRefund"),
+    ("ReportChargeback", "as ReportRefund"),
+    (
+        "GetRefund",
+        "the scenario has no refund yet; the order service tests it",
     ),
     (
         "GetDrop",
@@ -448,7 +457,7 @@ fn takes(method: &str, word: &str) -> bool {
         "GetPartner" | "ListPaymentKeys" | "ListOutlets" | "ListListings" | "ListOrders"
         | "ListRefunds" | "ListFulfillments" | "ListShipments" | "ListReturns"
         | "ProposeListing" | "ListConversions" | "SummarizeSales" | "ListAssortment"
-        | "ListLicences" => "partner",
+        | "ListLicences" | "ListCompensations" | "ListChargebacks" => "partner",
         "GetListing" | "ListTermsVersions" | "DecideListing" | "PauseListing" | "EndListing"
         | "QuoteOrder" | "PlaceOrder" | "GetAvailability" | "CreateDeepLink" => "listing",
         "GetFulfillment" => "fulfillment",

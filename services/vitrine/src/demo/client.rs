@@ -213,7 +213,7 @@ impl Caller {
 
 /// How often a call is made.
 const TRIES: u32 = 8;
-/// How often when the server only asks for slower calls: whoever makes many has to wait for its turn.
+/// How often when the server only asks for slower or later calls: whoever makes many has to wait for its turn.
 const TRIES_WHEN_LIMITED: u32 = 60;
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -241,7 +241,7 @@ where
         );
         tries += 1;
         let most = match reason(&status).as_str() {
-            "RATE_LIMITED" => TRIES_WHEN_LIMITED,
+            "RATE_LIMITED" | "OVERLOADED" => TRIES_WHEN_LIMITED,
             _ => TRIES,
         };
         if !again || tries >= most {
