@@ -17,7 +17,7 @@ pub fn code_of(reason: ErrorReason) -> Code {
         R::KeyReused | R::AlreadyExists => Code::AlreadyExists,
         R::EtagMismatch => Code::Aborted,
         R::NotOffered => Code::Unimplemented,
-        R::Unauthenticated | R::BadStatement => Code::Unauthenticated,
+        R::Unauthenticated | R::BadSignature | R::BadStatement => Code::Unauthenticated,
         R::PermissionDenied => Code::PermissionDenied,
         R::Overloaded | R::Draining => Code::Unavailable,
         R::RateLimited => Code::ResourceExhausted,
