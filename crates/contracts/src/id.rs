@@ -346,6 +346,8 @@ ids! {
     ChargebackId = Chargeback("cback");
     /// An entry of the ledger.
     LedgerEntryId = LedgerEntry("entry");
+    /// A correction of the ledger by hand.
+    LedgerAdjustmentId = LedgerAdjustment("ledgeradj");
     /// A signed link into the retailer's shop.
     DeepLinkId = DeepLink("link");
     /// A purchase that a deep link led to.

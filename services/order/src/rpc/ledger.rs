@@ -164,6 +164,7 @@ fn rendered(
             source_id: entry.source_id.clone(),
             reversed_entry_id: entry.reverses.map(String::from).unwrap_or_default(),
             record_time: Some(entry.record_time.to_proto()),
+            adjusted_entry_id: String::new(),
         })
         .collect()
 }

@@ -10,6 +10,7 @@ mod drops;
 mod feed;
 mod handshake;
 mod ledger;
+mod ledger_adjustment;
 mod link;
 mod money;
 pub mod parse;
@@ -294,6 +295,7 @@ answer! {
         authorise_refund: AuthoriseRefundRequest => AuthoriseRefundResponse;
         decide_refund_proposal: DecideRefundProposalRequest => DecideRefundProposalResponse;
         list_refund_proposals: ListRefundProposalsRequest => ListRefundProposalsResponse;
+        list_refund_deciders: ListRefundDecidersRequest => ListRefundDecidersResponse;
         withdraw_refund: WithdrawRefundRequest => WithdrawRefundResponse;
         report_partner_refund: ReportPartnerRefundRequest => ReportPartnerRefundResponse;
         authorise_compensation: AuthoriseCompensationRequest => AuthoriseCompensationResponse;
@@ -309,5 +311,8 @@ answer! {
     LedgerService {
         list_ledger_lines: ListLedgerLinesRequest => ListLedgerLinesResponse;
         get_ledger_balance: GetLedgerBalanceRequest => GetLedgerBalanceResponse;
+        propose_ledger_adjustment: ProposeLedgerAdjustmentRequest => ProposeLedgerAdjustmentResponse;
+        decide_ledger_adjustment: DecideLedgerAdjustmentRequest => DecideLedgerAdjustmentResponse;
+        list_ledger_adjustments: ListLedgerAdjustmentsRequest => ListLedgerAdjustmentsResponse;
     }
 }
