@@ -5,7 +5,7 @@ use kit::errors::Fault;
 use sha2::{Digest, Sha256};
 
 use crate::head::AUDIT;
-use crate::{Db, Operation, Tx, sql};
+use crate::{Db, Operation, Tx, bulk, sql};
 
 /// One audit row to be written with the unit of work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +100,34 @@ pub enum Verdict {
 
 const MISSING: &str = "the row is missing";
 
+/// Where a chain ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The last position that was given; 0 while there is none.
+    pub position: i64,
+    /// The hash of the row there; empty while there is none.
+    pub hash: Vec<u8>,
+}
+
+/// Where the chain of this database ends at this moment.
+pub async fn head(db: &Db, caller: &Caller) -> Result<Head, Fault> {
+    let (position, hash, _) = db.read(caller, ReadHead).await?;
+    Ok(Head { position, hash })
+}
+
+/// The hashes that stand at these positions, in no order; a position without a row is left out. Not recomputed:
+/// that is what [`verify`] is for.
+pub async fn links_at(
+    db: &Db,
+    caller: &Caller,
+    positions: Vec<i64>,
+) -> Result<Vec<(i64, Vec<u8>)>, Fault> {
+    if positions.is_empty() {
+        return Ok(Vec::new());
+    }
+    db.read(caller, ReadLinks { positions }).await
+}
+
 /// Recomputes the chain from position `from` to `to`, both included; no `to` means up to the head. When it
 /// reaches the head, the head's own record of the last link is compared too. Reads a page at a time.
 pub async fn verify(
@@ -107,6 +135,17 @@ pub async fn verify(
     caller: &Caller,
     from: i64,
     to: Option<i64>,
+) -> Result<Verdict, Fault> {
+    verify_watched(db, caller, from, to, |_, _| ()).await
+}
+
+/// The same, telling after each page how far it is: the position, and the last one.
+pub async fn verify_watched(
+    db: &Db,
+    caller: &Caller,
+    from: i64,
+    to: Option<i64>,
+    mut watch: impl FnMut(i64, i64) + Send,
 ) -> Result<Verdict, Fault> {
     let (head, head_hash, highest) = db.read(caller, ReadHead).await?;
     // Behind the head there is nothing yet, so nothing can be missing there.
@@ -154,6 +193,7 @@ pub async fn verify(
                 why: MISSING,
             });
         }
+        watch(upto, last);
     }
     if highest > head {
         return Ok(Verdict::Broken {
@@ -228,6 +268,30 @@ impl Operation for ReadHead {
             "SELECT position, hash, COALESCE((SELECT MAX(position) FROM audit), CAST(0 AS BIGINT)) \
              FROM feed_head WHERE scope = $1",
             AUDIT
+        )?)
+    }
+}
+
+struct ReadLinks {
+    positions: Vec<i64>,
+}
+
+impl Operation for ReadLinks {
+    type Output = Vec<(i64, Vec<u8>)>;
+
+    fn name(&self) -> &'static str {
+        "audit.links"
+    }
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
+        Ok(bulk!(
+            tx,
+            all (i64, Vec<u8>),
+            postgres: "SELECT a.position, a.hash FROM UNNEST($1::BIGINT[]) AS k(position) CROSS JOIN LATERAL \
+                       (SELECT position, hash FROM audit WHERE position = k.position LIMIT 1) AS a",
+            sqlite: "SELECT a.position, a.hash FROM json_each($1) AS k \
+                     CROSS JOIN audit AS a ON a.position = k.value->>0",
+            columns: [self.positions.as_slice()]
         )?)
     }
 }
