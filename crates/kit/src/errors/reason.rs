@@ -18,7 +18,7 @@ pub fn code_of(reason: ErrorReason) -> Code {
         R::EtagMismatch => Code::Aborted,
         R::NotOffered => Code::Unimplemented,
         R::Unauthenticated | R::BadSignature | R::BadStatement => Code::Unauthenticated,
-        R::PermissionDenied => Code::PermissionDenied,
+        R::PermissionDenied | R::WrongListener => Code::PermissionDenied,
         R::Overloaded | R::Draining => Code::Unavailable,
         R::RateLimited => Code::ResourceExhausted,
         R::Deadline => Code::DeadlineExceeded,
