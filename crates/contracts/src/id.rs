@@ -286,6 +286,10 @@ ids! {
     OutletId = Outlet("outlet");
     /// A partner's public key for payment statements.
     PaymentKeyId = PaymentKey("pkey");
+    /// A partner's public key for its own tokens.
+    TokenKeyId = TokenKey("tkey");
+    /// A partner's client certificate.
+    ClientCertificateId = ClientCertificate("cert");
     /// A product of the catalogue.
     ProductId = Product("product");
     /// A sellable variant of a product.

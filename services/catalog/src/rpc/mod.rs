@@ -1,5 +1,6 @@
 //! The contract's methods: parse, run the operation, render.
 
+mod access;
 mod assortment;
 mod batch;
 mod brand;

@@ -272,6 +272,76 @@ impl PartnerService for Rpc {
         }
         .into())
     }
+
+    async fn update_partner_access(
+        &self,
+        request: Request<UpdatePartnerAccessRequest>,
+    ) -> Answer<UpdatePartnerAccessResponse> {
+        self.change_access(request).await
+    }
+
+    async fn get_partner_access(
+        &self,
+        request: Request<GetPartnerAccessRequest>,
+    ) -> Answer<GetPartnerAccessResponse> {
+        self.read_access(request).await
+    }
+
+    async fn list_partner_access(
+        &self,
+        request: Request<ListPartnerAccessRequest>,
+    ) -> Answer<ListPartnerAccessResponse> {
+        self.all_access(request).await
+    }
+
+    async fn add_token_key(
+        &self,
+        request: Request<AddTokenKeyRequest>,
+    ) -> Answer<AddTokenKeyResponse> {
+        self.add_key(request).await
+    }
+
+    async fn retire_token_key(
+        &self,
+        request: Request<RetireTokenKeyRequest>,
+    ) -> Answer<RetireTokenKeyResponse> {
+        self.retire_key(request).await
+    }
+
+    async fn revoke_token_key(
+        &self,
+        request: Request<RevokeTokenKeyRequest>,
+    ) -> Answer<RevokeTokenKeyResponse> {
+        self.revoke_key(request).await
+    }
+
+    async fn list_token_keys(
+        &self,
+        request: Request<ListTokenKeysRequest>,
+    ) -> Answer<ListTokenKeysResponse> {
+        self.keys_of(request).await
+    }
+
+    async fn add_client_certificate(
+        &self,
+        request: Request<AddClientCertificateRequest>,
+    ) -> Answer<AddClientCertificateResponse> {
+        self.add_certificate(request).await
+    }
+
+    async fn revoke_client_certificate(
+        &self,
+        request: Request<RevokeClientCertificateRequest>,
+    ) -> Answer<RevokeClientCertificateResponse> {
+        self.revoke_certificate(request).await
+    }
+
+    async fn list_client_certificates(
+        &self,
+        request: Request<ListClientCertificatesRequest>,
+    ) -> Answer<ListClientCertificatesResponse> {
+        self.certificates_of(request).await
+    }
 }
 
 /// The partner that a list is asked for; a partner that names none means itself.

@@ -40,6 +40,7 @@ pub(crate) fn partner(partner: &Partner) -> v1::Partner {
         create_time: time(partner.create_time),
         update_time: time(partner.update_time),
         etag: partner.version.etag(),
+        revision: partner.version.0,
     }
 }
 

@@ -29,6 +29,7 @@ fn gist(entry: &CatalogFeedEntry) -> (&'static str, String, String, String) {
         Content::Outlet(it) => ("outlet", &it.partner_id, &it.outlet_id, &meta.etag),
         Content::Product(it) => ("product", &String::new(), &it.product_id, &it.etag),
         Content::Listing(it) => ("listing", &it.partner_id, &it.listing_id, &it.etag),
+        Content::PartnerAccess(it) => ("partner_access", &it.partner_id, &it.partner_id, &it.etag),
     };
     assert_eq!(
         (&meta.partner_id, &meta.aggregate_id, &meta.etag),

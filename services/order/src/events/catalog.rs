@@ -54,7 +54,7 @@ impl Consume<pb::CatalogFeedEntry> for CatalogMirror {
                 mirrors::listing_put(tx, &listing, update_time).await
             }
             // Outlets matter elsewhere, and what a later version adds does, too.
-            Some(Content::Outlet(_)) | None => Ok(()),
+            Some(Content::Outlet(_) | Content::PartnerAccess(_)) | None => Ok(()),
         }
     }
 }

@@ -77,7 +77,7 @@ pub fn news(entry: &pb::CatalogFeedEntry) -> Result<News, Refusal> {
         Some(Content::Outlet(outlet)) => outlet_news(outlet),
         Some(Content::Product(product)) => product_news(product),
         Some(Content::Listing(listing)) => listing_news(listing),
-        Some(Content::PaymentKey(_)) | None => Ok(News::Other),
+        Some(Content::PaymentKey(_) | Content::PartnerAccess(_)) | None => Ok(News::Other),
     }
 }
 
