@@ -23,4 +23,4 @@ pub mod telemetry;
 pub mod validate;
 pub mod wire;
 
-pub use spawn::spawn;
+pub use spawn::{Threaded, spawn, spawn_thread};

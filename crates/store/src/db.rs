@@ -4,7 +4,7 @@ mod config;
 mod faults;
 mod observe;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use kit::caller::Caller;
@@ -74,11 +74,32 @@ pub struct Db {
 struct Inner {
     shared: Arc<Shared>,
     backend: Backend,
+    // Those opened by [`Db::apart`]; they end with this one.
+    apart: Mutex<Vec<Weak<Inner>>>,
+}
+
+impl Inner {
+    fn new(shared: Arc<Shared>, backend: Backend) -> Arc<Self> {
+        Arc::new(Inner {
+            shared,
+            backend,
+            apart: Mutex::default(),
+        })
+    }
 }
 
 enum Backend {
     Postgres(PgBackend),
     Sqlite(SqliteBackend),
+}
+
+impl Backend {
+    async fn close(&self) {
+        match self {
+            Backend::Postgres(backend) => backend.close().await,
+            Backend::Sqlite(backend) => backend.close().await,
+        }
+    }
 }
 
 /// What both engines need to run units.
@@ -196,8 +217,27 @@ impl Db {
             Engine::Sqlite => Backend::Sqlite(SqliteBackend::open(shared.clone()).await?),
         };
         Ok(Db {
-            inner: Arc::new(Inner { shared, backend }),
+            inner: Inner::new(shared, backend),
         })
+    }
+
+    /// The same database with connections of its own, whose answers come to the runtime that this is called in.
+    /// None on SQLite, whose one writer has a thread anyway.
+    pub(crate) fn apart(&self) -> Result<Option<Db>, StoreError> {
+        let Backend::Postgres(_) = &self.inner.backend else {
+            return Ok(None);
+        };
+        let shared = self.inner.shared.clone();
+        let backend = Backend::Postgres(PgBackend::open_apart(shared.clone())?);
+        let inner = Inner::new(shared, backend);
+        let mut apart = self
+            .inner
+            .apart
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        apart.retain(|other| other.strong_count() > 0);
+        apart.push(Arc::downgrade(&inner));
+        Ok(Some(Db { inner }))
     }
 
     /// Which engine it is.
@@ -294,10 +334,17 @@ impl Db {
     /// Refuses new units as busy, lets those under way end, and closes every connection. May be called
     /// again.
     pub async fn close(&self) {
-        match &self.inner.backend {
-            Backend::Postgres(backend) => backend.close().await,
-            Backend::Sqlite(backend) => backend.close().await,
+        let apart = std::mem::take(
+            &mut *self
+                .inner
+                .apart
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for other in apart.iter().filter_map(Weak::upgrade) {
+            other.backend.close().await;
         }
+        self.inner.backend.close().await;
     }
 }
 

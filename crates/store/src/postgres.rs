@@ -78,7 +78,17 @@ enum Run<T> {
 
 impl PgBackend {
     pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let units = Connections::open(&shared, shared.config.max_connections)?;
+        let max = shared.config.max_connections;
+        PgBackend::open_with(shared, max)
+    }
+
+    /// For one that runs a unit at a time; a connection that has to go may still be there when the next comes.
+    pub(crate) fn open_apart(shared: Arc<Shared>) -> Result<Self, StoreError> {
+        PgBackend::open_with(shared, 2)
+    }
+
+    fn open_with(shared: Arc<Shared>, max_connections: u32) -> Result<Self, StoreError> {
+        let units = Connections::open(&shared, max_connections)?;
         let pings = Connections::open(&shared, 1)?;
         Ok(PgBackend {
             shared,

@@ -39,7 +39,7 @@ where
         queue,
         bisect_runs_max,
     };
-    kit::spawn("lane", worker.run());
+    kit::spawn_thread("lane", worker.run());
 }
 
 struct Worker<C, R, B> {
@@ -67,7 +67,25 @@ where
     R: Send + 'static,
     B: BatchRun<C, R>,
 {
-    async fn run(self) {
+    async fn run(mut self) {
+        // Opened here, so that the answers of the database come to this thread.
+        let apart = match self.db.apart() {
+            Ok(apart) => apart,
+            Err(error) => {
+                tracing::warn!(%error, "a lane shares the connections of everybody");
+                None
+            }
+        };
+        if let Some(db) = &apart {
+            self.db = db.clone();
+        }
+        self.serve().await;
+        if let Some(db) = apart {
+            db.close().await;
+        }
+    }
+
+    async fn serve(&self) {
         let _abandon = Abandon(self.queue.clone());
         while let Some(gathered) = self.queue.gather(&*self.clock).await {
             let batch = gathered.commands;

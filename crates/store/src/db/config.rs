@@ -18,8 +18,8 @@ pub struct DbConfig {
     /// PostgreSQL: the schema of this service, so that several may share a database. Created when the
     /// database is migrated. None: the role's own search path.
     pub schema: Option<String>,
-    /// PostgreSQL: connections of this process for units of work. One more is kept for [`crate::Db::ping`], so
-    /// count with one above this for each process.
+    /// PostgreSQL: connections of this process for units of work. One more is kept for [`crate::Db::ping`], and one
+    /// for each lane ([`crate::LaneConfig`]) of the service, so count with those above this for each process.
     pub max_connections: u32,
     /// SQLite: read-only connections beside the one writer, and beside the one kept for [`crate::Db::ping`].
     pub reader_connections: u32,

@@ -15,7 +15,6 @@ use kit::scope::Scope;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -31,7 +30,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Box<dyn Waiting>>,
     stop: CancellationToken,
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Option<kit::Threaded<()>>>,
 }
 
 impl Writer {
@@ -42,7 +41,7 @@ impl Writer {
             shared: shared.clone(),
             connection: Some(connection),
         };
-        let task = kit::spawn("sqlite-writer", desk.serve(waiting, stop.clone()));
+        let task = kit::spawn_thread("sqlite-writer", desk.serve(waiting, stop.clone()));
         Writer {
             shared,
             queue,
@@ -93,7 +92,7 @@ impl Writer {
     pub(super) async fn close(&self) {
         self.stop.cancel();
         if let Some(task) = self.task.lock().await.take()
-            && task.await.is_err()
+            && task.await.is_none()
         {
             tracing::error!("the writer had already ended when it was closed");
         }
