@@ -8,8 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm as JwtAlgorithm, DecodingKey};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::json;
 use super::key::SigningKey;
 
 /// A longer statement is refused before anything else is done with it.
@@ -40,6 +41,12 @@ impl Algorithm {
             Algorithm::Es256 => "ES256",
             Algorithm::Rs256 => "RS256",
         }
+    }
+
+    fn named(name: &str) -> Option<Algorithm> {
+        [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256]
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
     }
 
     fn library(self) -> JwtAlgorithm {
@@ -126,6 +133,17 @@ impl PublicKey {
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
+
+    /// Whether this is the key's signature of the message: 64 bytes of Ed25519, 64 of ES256 (no DER), as many as the
+    /// modulus has of RS256.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifies_text(message, &URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn verifies_text(&self, message: &[u8], signature: &str) -> bool {
+        let library = self.algorithm.library();
+        jsonwebtoken::crypto::verify(signature, message, &self.key, library).unwrap_or(false)
+    }
 }
 
 impl std::fmt::Debug for PublicKey {
@@ -143,7 +161,7 @@ fn algorithm_of(jwk: &Jwk) -> Result<Algorithm, JwsError> {
             let bytes = URL_SAFE_NO_PAD
                 .decode(&okp.x)
                 .map_err(|_| JwsError::UnsupportedKey)?;
-            if bytes.len() == 32 {
+            if bytes.len() == 32 && !is_of_small_order(&bytes) {
                 Ok(Algorithm::EdDsa)
             } else {
                 Err(JwsError::UnsupportedKey)
@@ -157,7 +175,7 @@ fn algorithm_of(jwk: &Jwk) -> Result<Algorithm, JwsError> {
                 .decode(&rsa.n)
                 .map_err(|_| JwsError::UnsupportedKey)?;
             let length = modulus.iter().skip_while(|byte| **byte == 0).count();
-            if length >= MIN_RSA_BYTES {
+            if length >= MIN_RSA_BYTES && has_sound_exponent(&rsa.e) {
                 Ok(Algorithm::Rs256)
             } else {
                 Err(JwsError::UnsupportedKey)
@@ -167,13 +185,71 @@ fn algorithm_of(jwk: &Jwk) -> Result<Algorithm, JwsError> {
     }
 }
 
+/// Points of Ed25519 under which signatures hold that nobody made (RFC 8032, 5.1.7): their order divides eight. Each as
+/// it is encoded, without the sign bit; some in two ways.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    first_and_last(0x00, 0x00, 0x00),
+    first_and_last(0x01, 0x00, 0x00),
+    first_and_last(0xec, 0xff, 0x7f),
+    first_and_last(0xed, 0xff, 0x7f),
+    first_and_last(0xee, 0xff, 0x7f),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+const fn first_and_last(first: u8, between: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [between; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
+}
+
+fn is_of_small_order(point: &[u8]) -> bool {
+    let Ok(mut point) = <[u8; 32]>::try_from(point) else {
+        return false;
+    };
+    point[31] &= 0x7f;
+    SMALL_ORDER.contains(&point)
+}
+
+/// Odd and at least three: with one, everybody can sign.
+fn has_sound_exponent(text: &str) -> bool {
+    let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    let exponent: &[u8] = match bytes.iter().position(|byte| *byte != 0) {
+        Some(start) => &bytes[start..],
+        None => &[],
+    };
+    match exponent {
+        [] | [1] => false,
+        [.., last] => last % 2 == 1,
+    }
+}
+
 /// What a JWS header may say here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Header {
+    #[serde(deserialize_with = "algorithm_in_text")]
     pub(super) alg: Algorithm,
     pub(super) kid: Option<String>,
-    crit: Option<serde_json::Value>,
-    b64: Option<serde_json::Value>,
+    typ: Option<String>,
+    #[serde(default, deserialize_with = "json::present")]
+    crit: bool,
+    #[serde(default, deserialize_with = "json::present")]
+    b64: bool,
+}
+
+/// An algorithm by its name, as text and in no other of the ways in which enums may be written.
+fn algorithm_in_text<'de, D: Deserializer<'de>>(name: D) -> Result<Algorithm, D::Error> {
+    let name = String::deserialize(name)?;
+    Algorithm::named(&name).ok_or_else(|| serde::de::Error::custom("no algorithm of ours"))
 }
 
 /// A compact JWS, taken apart and not verified.
@@ -197,9 +273,13 @@ impl<'a> Parts<'a> {
         let header = URL_SAFE_NO_PAD
             .decode(header)
             .map_err(|_| JwsError::Malformed)?;
+        // RFC 7515 4: no name twice, or two programs read two headers.
+        if !json::is_plain_object(&header) {
+            return Err(JwsError::Malformed);
+        }
         let header: Header = serde_json::from_slice(&header).map_err(|_| JwsError::Malformed)?;
         // RFC 7515 4.1.11: what is critical and not understood must be refused.
-        if header.crit.is_some() || header.b64.is_some() {
+        if header.crit || header.b64 {
             return Err(JwsError::Malformed);
         }
         Ok(Parts {
@@ -220,15 +300,10 @@ impl<'a> Parts<'a> {
         if self.header.alg != key.algorithm {
             return Err(JwsError::WrongAlgorithm);
         }
-        let library = key.algorithm.library();
-        match jsonwebtoken::crypto::verify(
-            self.signature,
-            self.signed.as_bytes(),
-            &key.key,
-            library,
-        ) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(JwsError::BadSignature),
+        if key.verifies_text(self.signed.as_bytes(), self.signature) {
+            Ok(())
+        } else {
+            Err(JwsError::BadSignature)
         }
     }
 }
@@ -238,16 +313,44 @@ pub fn kid_of(token: &str) -> Option<String> {
     Parts::of(token).ok()?.header.kid
 }
 
+/// A compact JWS in which nobody believes yet: its header says which key to look up and what the signer meant.
+pub struct Unverified<'a> {
+    parts: Parts<'a>,
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a compact JWS apart.
+    pub fn of(token: &'a str) -> Result<Self, JwsError> {
+        Ok(Unverified {
+            parts: Parts::of(token)?,
+        })
+    }
+
+    /// The key that it says it is signed with.
+    pub fn kid(&self) -> Option<&str> {
+        self.parts.header.kid.as_deref()
+    }
+
+    /// The `typ` that it says it is of.
+    pub fn typ(&self) -> Option<&str> {
+        self.parts.header.typ.as_deref()
+    }
+
+    /// What was signed, if the signature is the key's over exactly the bytes that came.
+    pub fn verify(&self, key: &PublicKey) -> Result<Vec<u8>, JwsError> {
+        if let (Some(named), Some(own)) = (&self.parts.header.kid, &key.kid)
+            && named != own
+        {
+            return Err(JwsError::WrongKey);
+        }
+        self.parts.verify(key)?;
+        self.parts.payload()
+    }
+}
+
 /// Verifies a compact JWS and gives its payload.
 pub fn verify(token: &str, key: &PublicKey) -> Result<Vec<u8>, JwsError> {
-    let parts = Parts::of(token)?;
-    if let (Some(named), Some(own)) = (&parts.header.kid, &key.kid)
-        && named != own
-    {
-        return Err(JwsError::WrongKey);
-    }
-    parts.verify(key)?;
-    parts.payload()
+    Unverified::of(token)?.verify(key)
 }
 
 /// Signs a payload with an Ed25519 key; the header names the key.

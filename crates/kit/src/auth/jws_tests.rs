@@ -140,3 +140,117 @@ proptest! {
         prop_assert_eq!(kid_of(&text), None);
     }
 }
+
+mod security {
+    use super::*;
+
+    fn signed(key: &SigningKey, header: &str, payload: &[u8]) -> String {
+        let mut token = URL_SAFE_NO_PAD.encode(header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
+        let signature = key.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        token
+    }
+
+    /// Signed by the key itself, and still in a form that somebody could read otherwise.
+    #[test]
+    fn a_header_means_one_thing() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let public = key.public_key();
+        let good = r#"{"alg":"EdDSA","jwk":{"kty":"oct"},"jku":"https://x","x5c":[]}"#;
+        assert_eq!(
+            verify(&signed(&key, good, b"{}"), &public),
+            Ok(b"{}".to_vec())
+        );
+        for header in [
+            r#"{"alg":"EdDSA","crit":null}"#,
+            r#"{"alg":"EdDSA","crit":[]}"#,
+            r#"{"alg":"EdDSA","crit":["exp"],"exp":1}"#,
+            r#"{"alg":"EdDSA","b64":null}"#,
+            r#"{"alg":"EdDSA","b64":true}"#,
+            r#"{"alg":"EdDSA","b64":false,"crit":["b64"]}"#,
+            r#"{"alg":{"EdDSA":null}}"#,
+            r#"{"alg":"eddsa"}"#,
+            r#"{"alg":"HS256","alg":"EdDSA"}"#,
+            r#"{"alg":"EdDSA","\u0061lg":"EdDSA"}"#,
+            r#"{"alg":"EdDSA","x":1,"x":2}"#,
+            r#"["EdDSA",null,null]"#,
+            r#"{"alg":"EdDSA"}{}"#,
+            r#"{"alg":"EdDSA","kid":7}"#,
+        ] {
+            let token = signed(&key, header, b"{}");
+            assert_eq!(
+                verify(&token, &public),
+                Err(JwsError::Malformed),
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_is_one_encoding() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let public = key.public_key();
+        let token = sign_ed25519(&key, b"{}");
+        let (signed, signature) = token.rsplit_once('.').expect("three parts");
+        // The last letter of 64 bytes has four bits that say nothing.
+        let last = signature.chars().last().expect("a letter");
+        let others = ('A'..='z').filter(|letter| letter.is_ascii_alphabetic() && *letter != last);
+        for other in others {
+            let twin = format!("{signed}.{}{other}", &signature[..signature.len() - 1]);
+            assert_eq!(
+                verify(&twin, &public),
+                Err(JwsError::BadSignature),
+                "{other}"
+            );
+        }
+        for other in [
+            format!("{token}=="),
+            format!("{token}\n"),
+            format!(" {token}"),
+            format!("{token}."),
+            token.replacen('.', ".\n", 1),
+        ] {
+            assert!(verify(&other, &public).is_err(), "{other:?}");
+        }
+    }
+
+    /// Under these keys signatures hold that nobody made.
+    #[test]
+    fn keys_of_everybody_are_not_loaded() {
+        for point in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                let mut point = point;
+                point[31] |= sign;
+                let jwk =
+                    json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(point)});
+                let refused = PublicKey::from_jwk_value(&jwk).err();
+                assert_eq!(refused, Some(JwsError::UnsupportedKey), "{point:?}");
+            }
+        }
+        let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
+        for (e, good) in [
+            (&[3][..], true),
+            (&[1, 0, 1], true),
+            (&[1], false),
+            (&[0, 1], false),
+            (&[], false),
+            (&[4], false),
+        ] {
+            let jwk = json!({"kty": "RSA", "n": n, "e": URL_SAFE_NO_PAD.encode(e)});
+            assert_eq!(PublicKey::from_jwk_value(&jwk).is_ok(), good, "{e:?}");
+        }
+    }
+
+    #[test]
+    fn raw_signatures_are_those_of_the_jws() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let signature = key.sign(b"message");
+        assert!(key.public_key().verifies(b"message", &signature));
+        assert!(!key.public_key().verifies(b"messages", &signature));
+        assert!(!key.public_key().verifies(b"message", &signature[..63]));
+        assert!(!key.public_key().verifies(b"message", &[]));
+    }
+}

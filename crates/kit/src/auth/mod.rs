@@ -3,8 +3,10 @@
 mod claims;
 mod identity;
 mod issuer;
+pub mod json;
 pub mod jws;
 mod key;
+pub mod message;
 mod signer;
 mod verifier;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use contracts::common::v1::Audience;
 use http::{HeaderMap, header};
 
+use super::signatures::authorization_of;
 use super::{Call, Handle, LayerDeps, Request, Response, refuse};
 use crate::auth::{AuthError, TokenVerifier};
 use crate::caller::{Caller, audience_word};
@@ -47,7 +48,8 @@ impl<N: Handle> Handle for Authenticate<N> {
                 }
             }
         }
-        // From here on nobody needs the token, and nobody can log it or hand it on.
+        call.authorization = authorization_of(request.headers());
+        // From here on nobody else needs the token, and nobody can log it or hand it on.
         request.headers_mut().remove(header::AUTHORIZATION);
         self.next.handle(call, request).await
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contracts::policy::{Criticality, MethodPolicy};
+use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -101,6 +102,8 @@ pub struct Call {
     pub(super) timer: Option<CallTimer>,
     pub(super) permit: Option<Permit>,
     pub(super) connection: Option<CancellationToken>,
+    /// The token of a request that is signed, until that was looked at.
+    pub(super) authorization: Option<HeaderValue>,
     scope: Option<Arc<Scope>>,
 }
 
@@ -124,6 +127,7 @@ impl Call {
                 .extensions()
                 .get::<ConnectionDrain>()
                 .map(|drain| drain.0.clone()),
+            authorization: None,
             scope: None,
         }
     }

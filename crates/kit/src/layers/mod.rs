@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! load shedding → catch panic → request id and trace → metrics → deadline → authenticate
-//!   → authorise → share and rate of the caller → handler
+//!   → authorise → share and rate of the caller → signature of the request → handler
 //! ```
 //!
 //! Load shedding comes before everything else, so that a call that cannot be served costs next to nothing.
@@ -25,6 +25,7 @@ mod rate_limit;
 mod refusals;
 mod routed;
 mod shed;
+mod signatures;
 mod trace;
 
 use std::convert::Infallible;
@@ -45,6 +46,10 @@ pub use call::{Call, Deadline, Target};
 pub(crate) use deadline::{GRPC_TIMEOUT, format_timeout, parse_timeout};
 pub use rate_limit::{Rate, RateLimitConfig};
 pub use shed::ShedConfig;
+pub use signatures::{
+    ConfiguredKeys, KeySource, RequestKeys, RequestSignatures, SignatureConfig, SignatureError,
+    SignerConfig,
+};
 pub use trace::REQUEST_ID;
 
 use crate::auth::TokenVerifier;
@@ -80,6 +85,8 @@ pub struct LayersConfig {
     pub shed: ShedConfig,
     /// How many calls each caller may make.
     pub rate_limit: RateLimitConfig,
+    /// Partners that sign their requests.
+    pub signatures: SignatureConfig,
 }
 
 impl Default for LayersConfig {
@@ -91,6 +98,7 @@ impl Default for LayersConfig {
             open_reflection: true,
             shed: ShedConfig::default(),
             rate_limit: RateLimitConfig::default(),
+            signatures: SignatureConfig::default(),
         }
     }
 }
@@ -116,10 +124,20 @@ pub struct LayerDeps {
 
 /// Puts the layers around a server's routes.
 pub fn layered(routes: Routes, deps: &LayerDeps) -> LayeredService {
+    layered_with(routes, deps, None)
+}
+
+/// The same for a server that looks at the signatures of requests.
+pub fn layered_with(
+    routes: Routes,
+    deps: &LayerDeps,
+    signatures: Option<RequestSignatures>,
+) -> LayeredService {
     let config = &deps.config;
     let routed = routed::Routed::new(routes, config);
     let shed = Arc::new(shed::Shed::new(config, deps));
-    let rate_limit = rate_limit::RateLimit::new(routed, shed.clone());
+    let signed = signatures::CheckSignature::new(routed, signatures, deps);
+    let rate_limit = rate_limit::RateLimit::new(signed, shed.clone());
     let authorize = authorize::Authorize::new(rate_limit, deps.metrics.clone());
     let authenticate = authenticate::Authenticate::new(authorize, deps);
     let deadline = deadline::EnforceDeadline::new(authenticate, deps);

@@ -1,6 +1,8 @@
 //! Generated from the policies: whatever methods the contracts have or will have, nobody reaches them
 //! without the right token, and everybody with it does.
 
+mod signatures;
+
 use std::collections::BTreeSet;
 
 use base64::Engine;
