@@ -4,6 +4,7 @@ use contracts::common::v1::{Audience, RetailerRole};
 use contracts::id::{OutletId, PartnerId, RoomId};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::peer::PeerCertificate;
 use crate::caller::{audience_word, role_word};
 
 /// The claims of a bearer token, as they stand in it.
@@ -66,6 +67,19 @@ pub struct Claims {
     /// For a service: whom it acts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
+    /// The client certificate without which the token is good for nothing (RFC 8705).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// How the holder of a token proves to be the one it was issued to. There is one way; a token that asks for another is
+/// refused, because nobody here would check it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// SHA-256 of the client's certificate, base64url.
+    #[serde(rename = "x5t#S256")]
+    pub certificate_sha256: String,
 }
 
 impl Claims {
@@ -120,6 +134,14 @@ impl Claims {
             .map(|scope| scope.as_ref().to_owned())
             .collect();
         self.scope = scopes.join(" ");
+        self
+    }
+
+    /// Binds the token to a client certificate.
+    pub fn bound_to(mut self, certificate: &PeerCertificate) -> Self {
+        self.cnf = Some(Confirmation {
+            certificate_sha256: certificate.thumbprint(),
+        });
         self
     }
 

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::common::v1::{Audience, RetailerRole};
 use contracts::id::{OutletId, PartnerId, RoomId};
 
-use super::claims::Claims;
-use super::issuer::Issuer;
+use super::claims::{Claims, Confirmation};
+use super::issuer::{CertificateRule, Issuer};
+use super::jwks::Mark;
+use super::peer::Peer;
 use super::verifier::AuthError;
 use crate::caller::{Caller, role_named};
 use crate::clock::Micros;
@@ -42,12 +46,23 @@ pub struct Identity {
     pub on_behalf_of: Option<String>,
     /// When the token expires.
     pub expires: Micros,
+    /// SHA-256 of the client certificate that the token is bound to.
+    pub bound_to: Option<[u8; 32]>,
+    /// Which client certificates the issuer's tokens come with.
+    pub(super) certificates: Option<Arc<CertificateRule>>,
+    /// Until when the key is good that the token was verified with.
+    pub(super) key: Mark,
 }
 
 impl Identity {
     /// Reads verified claims. What does not belong to the audience is left out, so that nothing can come
     /// to rely on it.
-    pub(super) fn of(claims: Claims, issuer: &Issuer, expires: Micros) -> Result<Self, AuthError> {
+    pub(super) fn of(
+        claims: Claims,
+        issuer: &Issuer,
+        expires: Micros,
+        key: Mark,
+    ) -> Result<Self, AuthError> {
         let audience = issuer
             .audience(claims.actor.as_deref())
             .ok_or(AuthError::ActorNotAllowed)?;
@@ -71,6 +86,9 @@ impl Identity {
             shopper_ref: None,
             on_behalf_of: None,
             expires,
+            bound_to: claims.cnf.as_ref().map(confirmed).transpose()?,
+            certificates: issuer.certificates.clone(),
+            key,
         };
         match audience {
             Audience::Partner => {
@@ -101,6 +119,36 @@ impl Identity {
         Ok(identity)
     }
 
+    /// Whether the token may come in this way: with the certificate that it is bound to, and with one that its issuer
+    /// names. Viewers' apps have no certificate, so what an issuer names is not for them.
+    pub(super) fn check_certificate(
+        &self,
+        peer: Option<&Peer>,
+        binding_required: bool,
+    ) -> Result<(), AuthError> {
+        let certificate = peer.and_then(|peer| peer.certificate.as_ref());
+        if certificate.is_some_and(|certificate| certificate.is_revoked()) {
+            return Err(AuthError::CertificateRevoked);
+        }
+        match (&self.bound_to, certificate) {
+            (Some(_), None) => return Err(AuthError::CertificateMissing),
+            (Some(bound), Some(shown)) if bound != shown.sha256() => {
+                return Err(AuthError::OtherCertificate);
+            }
+            (Some(_), Some(_)) => {}
+            (None, _) => {
+                let asked = peer.is_some_and(|peer| peer.asks_certificates);
+                if binding_required && asked && self.audience == Audience::Partner {
+                    return Err(AuthError::NotBound);
+                }
+            }
+        }
+        match (&self.certificates, self.audience) {
+            (None, _) | (_, Audience::Viewer) => Ok(()),
+            (Some(rule), _) => rule.check(certificate.ok_or(AuthError::CertificateMissing)?),
+        }
+    }
+
     /// The caller that this identity is, in one call.
     pub fn caller(&self, request_id: &str, traceparent: &str) -> Caller {
         Caller {
@@ -118,6 +166,14 @@ impl Identity {
             traceparent: traceparent.to_owned(),
         }
     }
+}
+
+fn confirmed(confirmation: &Confirmation) -> Result<[u8; 32], AuthError> {
+    URL_SAFE_NO_PAD
+        .decode(&confirmation.certificate_sha256)
+        .ok()
+        .and_then(|hash| hash.try_into().ok())
+        .ok_or(AuthError::Claim("cnf"))
 }
 
 /// An issuer that is bound to a partner speaks for that one, whatever the token says or leaves out.

@@ -1,19 +1,23 @@
 //! Who may issue tokens, for whom, and with which keys.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use contracts::common::v1::Audience;
 use contracts::id::PartnerId;
 use serde::{Deserialize, Serialize};
 
-use super::jws::{Algorithm, JwsError, Parts, PublicKey};
+use super::fetch::JwksUrl;
+use super::jwks::{Keys, Source};
+use super::jws::{Algorithm, PublicKey};
 use super::key::SigningKey;
+use super::peer::{PeerCertificate, is_spiffe_id, sha256_of_text};
+use super::verifier::AuthError;
 use crate::caller::{audience_named, audience_word};
-
-/// More keys than this are a mistake.
-const MAX_KEYS: usize = 32;
+use crate::clock::Micros;
 
 /// One issuer, as config names it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -25,13 +29,20 @@ pub struct IssuerConfig {
     pub algorithms: Vec<Algorithm>,
     /// Its public keys, as the JSON of a JWK set.
     pub jwks: Option<String>,
-    /// The file with its public keys, as the JSON of a JWK set.
+    /// The file with its public keys, as the JSON of a JWK set; read again every `auth.jwks_refresh_s`.
     pub jwks_file: Option<PathBuf>,
+    /// The https address of its public keys (http only on this machine); asked again every `auth.jwks_refresh_s`.
+    pub jwks_url: Option<String>,
     /// Whom its tokens may speak for: `partner`, `viewer`, `retailer`.
     pub may_mint: Vec<String>,
     /// The one partner whose tokens it may mint. Required for `partner` and `viewer` in production;
     /// an issuer without it may speak for every partner.
     pub partner_id: Option<String>,
+    /// The SPIFFE ids of the client certificates that its tokens may come with; any when empty.
+    pub spiffe_ids: Vec<String>,
+    /// The SHA-256 fingerprints of the client certificates that its tokens may come with, hexadecimal; any when empty.
+    /// With both lists a certificate must be in both. Neither is for VIEWER tokens.
+    pub certificate_sha256: Vec<String>,
 }
 
 /// Why an issuer cannot be used.
@@ -56,9 +67,53 @@ impl IssuerError {
 pub struct Issuer {
     pub(super) name: String,
     algorithms: Vec<Algorithm>,
-    keys: Vec<PublicKey>,
+    pub(super) keys: Arc<Keys>,
     may_mint: Vec<Audience>,
     pub(super) partner_id: Option<PartnerId>,
+    pub(super) certificates: Option<Arc<CertificateRule>>,
+}
+
+/// Which client certificates the tokens of an issuer come with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CertificateRule {
+    spiffe_ids: BTreeSet<String>,
+    sha256: BTreeSet<[u8; 32]>,
+}
+
+impl CertificateRule {
+    /// None when any certificate will do.
+    fn from_config(config: &IssuerConfig) -> Result<Option<Self>, String> {
+        if let Some(bad) = config.spiffe_ids.iter().find(|id| !is_spiffe_id(id)) {
+            return Err(format!(
+                "spiffe_ids: {bad:?} is no spiffe://trust-domain/path"
+            ));
+        }
+        let sha256 = config
+            .certificate_sha256
+            .iter()
+            .map(|text| {
+                sha256_of_text(text).ok_or_else(|| {
+                    format!("certificate_sha256: {text:?} is no SHA-256 of 64 hexadecimal digits")
+                })
+            })
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        let rule = CertificateRule {
+            spiffe_ids: config.spiffe_ids.iter().cloned().collect(),
+            sha256,
+        };
+        Ok((!rule.spiffe_ids.is_empty() || !rule.sha256.is_empty()).then_some(rule))
+    }
+
+    pub(super) fn check(&self, shown: &PeerCertificate) -> Result<(), AuthError> {
+        let named = |id: &str| self.spiffe_ids.contains(id);
+        if !self.spiffe_ids.is_empty() && !shown.spiffe_id().is_some_and(named) {
+            return Err(AuthError::OtherSpiffeId);
+        }
+        if !self.sha256.is_empty() && !self.sha256.contains(shown.sha256()) {
+            return Err(AuthError::NotPinned);
+        }
+        Ok(())
+    }
 }
 
 impl Issuer {
@@ -68,13 +123,32 @@ impl Issuer {
         Issuer {
             name: name.into(),
             algorithms: vec![Algorithm::EdDsa],
-            keys: vec![key.public_key()],
+            keys: Arc::new(Keys::fixed(key.public_key())),
             may_mint: may_mint.to_vec(),
             partner_id: None,
+            certificates: None,
         }
     }
 
-    /// An issuer from its config; reads the key file, if one is named.
+    /// A partner that signs its tokens with keys of its own, which the catalogue knows; none yet.
+    pub(crate) fn registered(name: String, partner_id: PartnerId) -> Self {
+        let algorithms = vec![Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256];
+        Issuer {
+            name,
+            keys: Arc::new(Keys::none(Source::Fixed, &algorithms)),
+            algorithms,
+            may_mint: vec![Audience::Partner, Audience::Viewer],
+            partner_id: Some(partner_id),
+            certificates: None,
+        }
+    }
+
+    /// The keys of a registered partner from now on, each until its time. Tokens of others are refused at once.
+    pub(crate) fn set_keys(&self, keys: Vec<(PublicKey, Micros)>) {
+        self.keys.assign(keys);
+    }
+
+    /// An issuer from its config; reads the key file, if one is named. Keys that are to be asked for are not there yet.
     pub fn from_config(config: &IssuerConfig) -> Result<Self, IssuerError> {
         let problem = |problem: String| IssuerError {
             issuer: config.issuer.clone(),
@@ -101,23 +175,15 @@ impl Issuer {
                 "an issuer bound to a partner may not mint retailer tokens".into(),
             ));
         }
-        let json = match (&config.jwks, &config.jwks_file) {
-            (Some(json), None) => json.clone(),
-            (None, Some(path)) => fs::read_to_string(path)
-                .map_err(|error| problem(format!("jwks_file {}: {error}", path.display())))?,
-            _ => {
-                return Err(problem(
-                    "exactly one of jwks and jwks_file must be set".into(),
-                ));
-            }
-        };
-        let keys = keys_of(&json, &config.algorithms).map_err(&problem)?;
+        let certificates = CertificateRule::from_config(config).map_err(&problem)?;
+        let keys = keys(config).map_err(&problem)?;
         Ok(Issuer {
             name: config.issuer.clone(),
             algorithms: config.algorithms.clone(),
-            keys,
+            keys: Arc::new(keys),
             may_mint,
             partner_id,
+            certificates: certificates.map(Arc::new),
         })
     }
 
@@ -134,21 +200,20 @@ impl Issuer {
     pub(super) fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
+}
 
-    /// Verifies with the key that the header names, or with the only one there is for its algorithm.
-    pub(super) fn verify(&self, parts: &Parts<'_>) -> Result<(), JwsError> {
-        let mut fitting = self.keys.iter().filter(|key| {
-            key.algorithm() == parts.header.alg
-                && parts
-                    .header
-                    .kid
-                    .as_deref()
-                    .is_none_or(|kid| key.kid() == Some(kid))
-        });
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => parts.verify(key),
-            _ => Err(JwsError::WrongKey),
+fn keys(config: &IssuerConfig) -> Result<Keys, String> {
+    let algorithms = &config.algorithms;
+    match (&config.jwks, &config.jwks_file, &config.jwks_url) {
+        (Some(json), None, None) => Keys::of(Source::Fixed, algorithms, json),
+        (None, Some(path), None) => {
+            let json = fs::read_to_string(path)
+                .map_err(|error| format!("jwks_file {}: {error}", path.display()))?;
+            Keys::of(Source::File(path.clone()), algorithms, &json)
         }
+        // Whoever issues tokens may be down when we start; that must not keep us down.
+        (None, None, Some(url)) => Ok(Keys::none(Source::Url(JwksUrl::parse(url)?), algorithms)),
+        _ => Err("exactly one of jwks, jwks_file and jwks_url must be set".into()),
     }
 }
 
@@ -173,38 +238,4 @@ fn audiences(config: &IssuerConfig) -> Result<Vec<Audience>, String> {
         return Err("may_mint must name at least one of partner, viewer, retailer".into());
     }
     Ok(audiences)
-}
-
-fn keys_of(json: &str, algorithms: &[Algorithm]) -> Result<Vec<PublicKey>, String> {
-    #[derive(Deserialize)]
-    struct Set {
-        keys: Vec<serde_json::Value>,
-    }
-    let set: Set =
-        serde_json::from_str(json).map_err(|error| format!("jwks is no JWK set: {error}"))?;
-    if set.keys.len() > MAX_KEYS {
-        return Err(format!("jwks has more than {MAX_KEYS} keys"));
-    }
-    // A provider's set may hold keys for other uses; those are passed over, not refused.
-    let keys: Vec<PublicKey> = set
-        .keys
-        .iter()
-        .filter_map(|value| PublicKey::from_jwk_value(value).ok())
-        .filter(|key| algorithms.contains(&key.algorithm()))
-        .collect();
-    for (index, key) in keys.iter().enumerate() {
-        let twin = keys[..index]
-            .iter()
-            .any(|other| other.algorithm() == key.algorithm() && other.kid() == key.kid());
-        if twin {
-            return Err(format!(
-                "jwks has two keys with the kid {:?}",
-                key.kid().unwrap_or_default()
-            ));
-        }
-    }
-    if keys.is_empty() {
-        return Err("jwks has no public key for the allowed algorithms".into());
-    }
-    Ok(keys)
 }

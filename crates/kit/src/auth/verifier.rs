@@ -1,5 +1,6 @@
 //! Verification of bearer tokens.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,17 @@ use contracts::common::v1::Audience;
 use moka::sync::Cache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::AuthConfig;
 use super::claims::Claims;
 use super::identity::Identity;
 use super::issuer::{Issuer, IssuerError};
 use super::jws::{JwsError, Parts};
+use super::peer::Peer;
+use super::refresh::Refresh;
 use crate::clock::{Micros, SharedClock};
+use crate::partners::PartnerDirectory;
 
 /// Why a token is not accepted. For our logs: callers get one and the same sentence for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +37,9 @@ pub enum AuthError {
     /// No issuer of that name.
     #[error("the issuer is not one of ours")]
     UnknownIssuer,
+    /// The issuer has no such key, or no longer.
+    #[error("the issuer has no such key")]
+    UnknownKey,
     /// The issuer may not sign this way.
     #[error("the issuer may not use this algorithm")]
     AlgorithmNotAllowed,
@@ -56,6 +64,39 @@ pub enum AuthError {
     /// A claim is missing or wrong.
     #[error("the claim {0} is missing or wrong")]
     Claim(&'static str),
+    /// Came without the certificate that it needs.
+    #[error("the connection has no client certificate")]
+    CertificateMissing,
+    /// Bound to another certificate.
+    #[error("the token is bound to another client certificate")]
+    OtherCertificate,
+    /// Not bound to any.
+    #[error("the token is not bound to the client certificate")]
+    NotBound,
+    /// The issuer names other SPIFFE ids.
+    #[error("the client certificate's SPIFFE id is not one of the issuer's")]
+    OtherSpiffeId,
+    /// The issuer names other certificates.
+    #[error("the client certificate is not one that is pinned for the issuer")]
+    NotPinned,
+    /// Revoked while the connection was open.
+    #[error("the client certificate is revoked")]
+    CertificateRevoked,
+}
+
+impl AuthError {
+    /// Whether the token is genuine and only the connection's certificate is at fault.
+    pub fn is_about_certificate(&self) -> bool {
+        matches!(
+            self,
+            AuthError::CertificateMissing
+                | AuthError::OtherCertificate
+                | AuthError::NotBound
+                | AuthError::OtherSpiffeId
+                | AuthError::NotPinned
+                | AuthError::CertificateRevoked
+        )
+    }
 }
 
 /// Verifies bearer tokens; remembers good ones until they expire. Cheap to clone.
@@ -63,6 +104,8 @@ pub enum AuthError {
 pub struct TokenVerifier {
     rules: Arc<Rules>,
     state: Arc<ArcSwap<State>>,
+    refresh: Refresh,
+    partners: PartnerDirectory,
     clock: SharedClock,
 }
 
@@ -73,6 +116,7 @@ struct Rules {
     max_viewer_life: Duration,
     max_bytes: usize,
     cached: u64,
+    binding_required: bool,
 }
 
 /// How many of the tokens verified last are found without a look into the cache, whose bookkeeping costs more than
@@ -101,13 +145,27 @@ impl TokenVerifier {
             max_viewer_life: Duration::from_secs(config.max_viewer_token_life_s),
             max_bytes: config.max_token_bytes,
             cached: config.verified_tokens_cached,
+            binding_required: config.require_certificate_binding,
         };
         let state = State::new(issuers, &rules);
         TokenVerifier {
             rules: Arc::new(rules),
             state: Arc::new(ArcSwap::from_pointee(state)),
+            refresh: Refresh::new(config, clock.clone()),
+            partners: PartnerDirectory::new(),
             clock,
         }
+    }
+
+    /// Also accepts the tokens that partners sign with the keys that this directory has of them.
+    #[must_use]
+    pub fn with_partners(self, partners: PartnerDirectory) -> Self {
+        TokenVerifier { partners, ..self }
+    }
+
+    /// What is known of the partners.
+    pub fn partners(&self) -> &PartnerDirectory {
+        &self.partners
     }
 
     /// A verifier for the configured issuers and the suite's `own`.
@@ -119,8 +177,7 @@ impl TokenVerifier {
         Ok(Self::new(config, Self::issuers(config, own)?, clock))
     }
 
-    /// Reads the issuers and their key files again, for rotated keys. Tokens verified before are verified
-    /// anew. When anything is wrong, the old issuers stay.
+    /// Takes other issuers, and reads their key files. Tokens verified before are verified anew. When anything is wrong, the old issuers stay.
     pub fn reload(&self, config: &AuthConfig, own: Issuer) -> Result<(), IssuerError> {
         let issuers = Self::issuers(config, own)?;
         self.state.store(Arc::new(State::new(issuers, &self.rules)));
@@ -139,6 +196,36 @@ impl TokenVerifier {
         Ok(issuers)
     }
 
+    /// Keeps the issuers' keys as their files and addresses say, until told to stop.
+    pub fn keep_fresh(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let state = self.state.clone();
+        let issuers = move || state.load().issuers.values().cloned().collect();
+        self.refresh.clone().run(issuers, stop)
+    }
+
+    /// Whom the token stands for; when its key is unknown, after a look whether the issuer has a new one.
+    pub async fn verify_with_new_keys(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+        match self.verify(token) {
+            Err(AuthError::UnknownKey) => {}
+            known => return known,
+        }
+        let issuer = {
+            let payload = Parts::of(token)?.payload()?;
+            issuer_of(&payload, &self.state.load(), &self.partners)?.into_owned()
+        };
+        if self.refresh.ask(&issuer).await {
+            self.verify(token)
+        } else {
+            Err(AuthError::UnknownKey)
+        }
+    }
+
+    /// Whether this identity may come in this way: bound tokens only with their certificate, an issuer's tokens only
+    /// with the certificates that it names.
+    pub fn check_peer(&self, identity: &Identity, peer: Option<&Peer>) -> Result<(), AuthError> {
+        identity.check_certificate(peer, self.rules.binding_required)
+    }
+
     /// Whom the token stands for.
     pub fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
         if token.len() > self.rules.max_bytes {
@@ -146,18 +233,22 @@ impl TokenVerifier {
         }
         let state = self.state.load();
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(identity) = state.recent(&key) {
+        let now = self.clock.now();
+        let recent = state.recent(&key);
+        if let Some(identity) = recent.filter(|found| found.key.is_good(now)) {
             if self.is_over(identity.expires) {
                 return Err(AuthError::Expired);
             }
             return Ok(identity);
         }
-        let identity = match state.verified.get(&key) {
+        let known = state.verified.get(&key);
+        let identity = match known.filter(|found| found.key.is_good(now)) {
             Some(identity) if self.is_over(identity.expires) => {
                 state.verified.invalidate(&key);
                 return Err(AuthError::Expired);
             }
             Some(identity) => identity,
+            // Also when it was verified with a key that is gone.
             None => {
                 let identity = Arc::new(self.verify_anew(token, &state)?);
                 state.verified.insert(key, identity.clone());
@@ -181,23 +272,24 @@ impl TokenVerifier {
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let state = self.state.load();
         let identity = state.recent(&key).or_else(|| state.verified.get(&key))?;
-        (!self.is_over(identity.expires)).then_some(identity)
+        let good = identity.key.is_good(self.clock.now());
+        (good && !self.is_over(identity.expires)).then_some(identity)
     }
 
     fn verify_anew(&self, token: &str, state: &State) -> Result<Identity, AuthError> {
         let parts = Parts::of(token)?;
         let payload = parts.payload()?;
-        let issuer = issuer_of(&payload, state)?;
+        let issuer = issuer_of(&payload, state, &self.partners)?;
         if !issuer.allows(parts.header.alg) {
             return Err(AuthError::AlgorithmNotAllowed);
         }
-        issuer.verify(&parts)?;
+        let key = issuer.keys.verify(&parts, self.clock.now())?;
         let claims: Claims = serde_json::from_slice(&payload).map_err(|_| AuthError::Malformed)?;
         if !claims.aud.contains(&self.rules.audience) {
             return Err(AuthError::WrongAudience);
         }
         let (expires, life) = self.times(&claims)?;
-        let identity = Identity::of(claims, issuer, expires)?;
+        let identity = Identity::of(claims, &issuer, expires, key)?;
         let longest = match identity.audience {
             Audience::Viewer => self.rules.max_viewer_life.min(self.rules.max_life),
             _ => self.rules.max_life,
@@ -256,17 +348,24 @@ impl State {
     }
 }
 
-/// The issuer that the unverified payload names; only decides whose keys it has to stand up to.
-fn issuer_of<'a>(payload: &[u8], state: &'a State) -> Result<&'a Issuer, AuthError> {
+/// The issuer that the unverified payload names; only decides whose keys it has to stand up to. What the configuration
+/// names goes first, so that no partner can take a name of its.
+fn issuer_of<'a>(
+    payload: &[u8],
+    state: &'a State,
+    partners: &PartnerDirectory,
+) -> Result<Cow<'a, Issuer>, AuthError> {
     #[derive(Deserialize)]
     struct Named {
         iss: String,
     }
     let named: Named = serde_json::from_slice(payload).map_err(|_| AuthError::Malformed)?;
-    state
-        .issuers
-        .get(&named.iss)
-        .ok_or(AuthError::UnknownIssuer)
+    if let Some(configured) = state.issuers.get(&named.iss) {
+        return Ok(Cow::Borrowed(configured));
+    }
+    let registered = partners.issuer(&named.iss);
+    let registered = registered.ok_or(AuthError::UnknownIssuer)?;
+    Ok(Cow::Owned(Issuer::clone(&registered)))
 }
 
 #[cfg(test)]
