@@ -106,6 +106,8 @@ words! {
         Compensation = "COMPENSATION",
         /// A chargeback.
         Chargeback = "CHARGEBACK",
+        /// A correction by hand.
+        Adjustment = "ADJUSTMENT",
         /// Money that paid no order.
         Unapplied = "UNAPPLIED",
     }

@@ -1,6 +1,7 @@
 //! What the order service reasons about: plain values and pure transitions. Nothing here waits, and nothing
 //! knows of tables or the wire.
 
+pub mod adjustment;
 pub mod amount;
 pub mod balance;
 pub mod book;

@@ -8,14 +8,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ::store::{Operation, Tx};
-use contracts::id::{OrderId, OrderLineId};
+use contracts::id::{LedgerEntryId, OrderId, OrderLineId, PartnerId};
+use contracts::money::Currency;
 use kit::clock::Micros;
 use kit::errors::{Fault, Refusal};
 
+use crate::model::adjustment::Adjustment;
 use crate::model::book::Book;
-use crate::model::ledger::{self, Account, Booking, Moved, NextId};
+use crate::model::ledger::{self, Account, Booking, LedgerLine, LineType, Moved, NextId};
 use crate::model::refund::PaidLine;
 use crate::model::{LedgerEntry, LedgerStep, Order, Parts, Payment, Refund, RefundState};
+use crate::store::adjustment::{AdjustedSum, adjusted_page, adjusted_sums};
 use crate::store::ledger::{
     LedgerRange, LedgerSum, backlog_done, backlog_page, entries_insert, entries_of_orders,
     entry_page, entry_sums,
@@ -95,7 +98,7 @@ pub async fn book_executed(tx: &mut Tx, refund: &Refund, order: &Order) -> Resul
     let executed: Vec<LedgerEntry> = entries
         .iter()
         .map(|entry| LedgerEntry {
-            entry_id: contracts::id::LedgerEntryId::from_uuid(ids.next()),
+            entry_id: LedgerEntryId::from_uuid(ids.next()),
             step: LedgerStep::RefundExecuted,
             record_time: now,
             ..entry.clone()
@@ -318,16 +321,84 @@ pub struct ListLedger {
     pub limit: i64,
 }
 
+/// Something that was moved: an entry, or an adjustment that was approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerItem {
+    /// Its entry.
+    pub entry_id: LedgerEntryId,
+    /// The order.
+    pub order_id: OrderId,
+    /// The line; none for the order as a whole.
+    pub line: Option<OrderLineId>,
+    /// Its partner.
+    pub partner_id: PartnerId,
+    /// What happened; none for an adjustment.
+    pub step: Option<LedgerStep>,
+    /// The payment, refund, chargeback, compensation or adjustment.
+    pub source_id: String,
+    /// What it undoes.
+    pub reverses: Option<LedgerEntryId>,
+    /// What it adjusts.
+    pub adjusts: Option<LedgerEntryId>,
+    /// Of every amount.
+    pub currency: Currency,
+    /// What it moved.
+    pub lines: Vec<LedgerLine>,
+    /// When.
+    pub record_time: Micros,
+}
+
+impl LedgerItem {
+    fn of_entry((entry, line): (LedgerEntry, Option<OrderLineId>)) -> Self {
+        LedgerItem {
+            entry_id: entry.entry_id,
+            order_id: entry.order_id,
+            line,
+            partner_id: entry.partner_id,
+            step: Some(entry.step),
+            lines: entry.lines(),
+            source_id: entry.source_id,
+            reverses: entry.reverses,
+            adjusts: None,
+            currency: entry.currency,
+            record_time: entry.record_time,
+        }
+    }
+
+    fn of_adjustment(made: Adjustment) -> Option<Self> {
+        Some(LedgerItem {
+            entry_id: made.entry_id?,
+            order_id: made.order_id,
+            line: made.line.map(|(_, line)| line),
+            partner_id: made.partner_id,
+            step: None,
+            lines: vec![made.moved()],
+            source_id: made.adjustment_id.to_string(),
+            reverses: made.reverses(),
+            adjusts: Some(made.adjusted_entry_id),
+            currency: made.amount.currency,
+            record_time: made.decide_time?,
+        })
+    }
+}
+
 impl Operation for ListLedger {
-    type Output = Vec<(LedgerEntry, Option<OrderLineId>)>;
+    type Output = Vec<LedgerItem>;
 
     fn name(&self) -> &'static str {
         "ledger.list"
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
-        visible(tx, &self.range).await?;
-        entry_page(tx, &self.range, &self.after, self.limit).await
+        seen(tx, &self.range).await?;
+        let entries = entry_page(tx, &self.range, &self.after, self.limit).await?;
+        let adjusted = adjusted_page(tx, &self.range, &self.after, self.limit).await?;
+        let mut items: Vec<LedgerItem> = entries.into_iter().map(LedgerItem::of_entry).collect();
+        items.extend(adjusted.into_iter().filter_map(LedgerItem::of_adjustment));
+        // Both came in the order of their entries, so what comes first of the two together is complete.
+        items.sort_unstable_by_key(|item| item.entry_id);
+        items.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        Ok(items)
     }
 }
 
@@ -353,32 +424,47 @@ impl Operation for BalanceLedger {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
-        visible(tx, &self.range).await?;
+        seen(tx, &self.range).await?;
         let sums = entry_sums(tx, &self.range, self.rows_max + 1).await?;
-        if i64::try_from(sums.len()).unwrap_or(i64::MAX) > self.rows_max {
+        let adjusted = adjusted_sums(tx, &self.range, self.rows_max + 1).await?;
+        let rows = sums.len().saturating_add(adjusted.len());
+        if i64::try_from(rows).unwrap_or(i64::MAX) > self.rows_max {
             return Err(
                 Refusal::invalid("end_date", "makes too many rows; ask for fewer days").into(),
             );
         }
-        let balances = balances(&sums, self.for_partner)
+        let balances = balances(&sums, &adjusted, self.for_partner)
             .ok_or_else(|| Fault::internal("the ledger's sums do not fit 64 bits"))?;
         Ok((balances, tx.now()))
     }
 }
 
-fn balances(sums: &[LedgerSum], for_partner: bool) -> Option<BTreeMap<BalanceKey, Moved>> {
+fn balances(
+    sums: &[LedgerSum],
+    adjusted: &[AdjustedSum],
+    for_partner: bool,
+) -> Option<BTreeMap<BalanceKey, Moved>> {
+    let entries = sums
+        .iter()
+        .map(|sum| (sum.day, sum.currency, sum.terms.lines(&sum.amounts)));
+    let adjusted = adjusted.iter().map(|sum| {
+        let moved = LedgerLine {
+            line_type: LineType::Adjustment,
+            credit: sum.credit,
+            debit: sum.debit,
+            amount: sum.amount,
+        };
+        (sum.day, sum.currency, vec![moved])
+    });
     let mut balances: BTreeMap<BalanceKey, Moved> = BTreeMap::new();
-    for sum in sums {
-        let mut lines = sum.terms.lines(&sum.amounts);
+    for (day, currency, mut lines) in entries.chain(adjusted) {
         if for_partner {
             lines = ledger::for_partner(lines);
         }
         let mut moved = BTreeMap::new();
         ledger::post(&mut moved, &lines)?;
         for (account, more) in moved {
-            let into = balances
-                .entry((sum.day, sum.currency.code(), account))
-                .or_default();
+            let into = balances.entry((day, currency.code(), account)).or_default();
             into.debit = into.debit.checked_add(more.debit)?;
             into.credit = into.credit.checked_add(more.credit)?;
         }
@@ -386,14 +472,22 @@ fn balances(sums: &[LedgerSum], for_partner: bool) -> Option<BTreeMap<BalanceKey
     Some(balances)
 }
 
+async fn seen(tx: &mut Tx, range: &LedgerRange) -> Result<(), Fault> {
+    match &range.order_id {
+        Some(order_id) => visible(tx, order_id, range.partner_id.as_ref()).await,
+        None => Ok(()),
+    }
+}
+
 /// To a partner another's order is one that does not exist.
-async fn visible(tx: &mut Tx, range: &LedgerRange) -> Result<(), Fault> {
-    let (Some(order_id), partner_id) = (&range.order_id, &range.partner_id) else {
-        return Ok(());
-    };
+pub(super) async fn visible(
+    tx: &mut Tx,
+    order_id: &OrderId,
+    partner_id: Option<&PartnerId>,
+) -> Result<(), Fault> {
     let placements = placements_by_id(tx, &[*order_id]).await?;
     match placements.first() {
-        Some(placed) if partner_id.is_none_or(|own| own == placed.partner_id) => Ok(()),
+        Some(placed) if partner_id.is_none_or(|own| *own == placed.partner_id) => Ok(()),
         _ => Err(Refusal::not_found("order").into()),
     }
 }

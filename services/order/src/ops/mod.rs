@@ -1,5 +1,6 @@
 //! What can be done, one family of steps in each file.
 
+pub mod adjustment;
 pub mod agreed;
 pub mod batch;
 pub mod cancel;

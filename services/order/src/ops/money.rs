@@ -12,6 +12,7 @@ use crate::model::{Order, Refund, ledger};
 use crate::store::chargeback::chargeback_page;
 use crate::store::ledger::entries_of_orders;
 use crate::store::money::{compensation_page, proposal_page};
+use crate::store::opt_id;
 use crate::store::order_list;
 use crate::store::refund::{RefundFilter, refund_by_id};
 
@@ -63,6 +64,15 @@ impl Operation for ListProposals {
     }
 }
 
+/// An order that is asked for has to be there and, for a partner, its own.
+async fn of_known_order(tx: &mut Tx, filter: &RefundFilter) -> Result<(), Fault> {
+    let Some(order_id) = opt_id(&filter.order_id)? else {
+        return Ok(());
+    };
+    let partner_id = opt_id(&filter.partner_id)?;
+    super::ledger::visible(tx, &order_id, partner_id.as_ref()).await
+}
+
 /// Compensations after an id.
 #[derive(Clone, Debug)]
 pub struct ListCompensations {
@@ -82,6 +92,7 @@ impl Operation for ListCompensations {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Compensation>, Fault> {
+        of_known_order(tx, &self.filter).await?;
         compensation_page(tx, &self.filter, &self.after, self.limit).await
     }
 }
@@ -105,6 +116,7 @@ impl Operation for ListChargebacks {
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Chargeback>, Fault> {
+        of_known_order(tx, &self.filter).await?;
         chargeback_page(tx, &self.filter, &self.after, self.limit).await
     }
 }

@@ -22,6 +22,7 @@ use crate::model::refund_decided::{LineDraft, over};
 use crate::model::{CostBearer, Order, Parts, Refund, RefundReason, RefundReport, RefundState};
 use crate::statement;
 use crate::statement::money::PartnerRefund;
+use crate::store::adjustment::{MoneyDecision, decision_insert};
 use crate::store::money::{proposal_by_id, proposal_decide, proposal_insert};
 use crate::store::order::{orders_lock, placements_by_id};
 use crate::store::order_progress::{orders_advance, payments_owe};
@@ -58,6 +59,35 @@ pub enum Decided {
     Compensation(Compensation),
     /// Something that waits for somebody else.
     Proposed(Proposal),
+}
+
+impl Decided {
+    /// The refund or the compensation; empty while there is none.
+    fn made_id(&self) -> String {
+        match self {
+            Decided::Refund(refund) => refund.refund_id.to_string(),
+            Decided::Compensation(made) => made.compensation_id.to_string(),
+            Decided::Proposed(_) => String::new(),
+        }
+    }
+}
+
+/// Keeps who decided on it: care asks, so that nobody is the arbiter of their own decision.
+async fn decided_by(
+    tx: &mut Tx,
+    order_id: OrderId,
+    made: &Decided,
+    proposer: &str,
+    decider: &str,
+) -> Result<(), Fault> {
+    let decided = MoneyDecision {
+        made_id: made.made_id(),
+        order_id,
+        proposer: proposer.to_owned(),
+        decider: decider.to_owned(),
+        decide_time: tx.now(),
+    };
+    decision_insert(tx, &decided).await
 }
 
 /// What somebody of the retailer wants a shopper to get: done at once, or proposed.
@@ -100,7 +130,10 @@ impl Operation for Decide {
         ) {
             let note = format!("{shopper} {partner} {}: {}", currency.code(), self.note);
             tx.audit(self.name(), self.order_id, note);
-            return make(tx, &mut order, &self.draft).await;
+            let made = make(tx, &mut order, &self.draft).await?;
+            let alone = tx.caller().principal();
+            decided_by(tx, self.order_id, &made, &alone, &alone).await?;
+            return Ok(made);
         }
         // More than is left is refused at once; whether it still is there counts when it is approved.
         if let Draft::Refund(draft) = &self.draft {
@@ -263,12 +296,9 @@ impl Operation for DecideProposal {
         proposal.decide_time = Some(tx.now());
         let made = if self.approve {
             let made = make(tx, &mut order, &proposal.draft).await?;
+            decided_by(tx, order_id, &made, &proposal.proposer, &proposal.decider).await?;
             proposal.state = ProposalState::Approved;
-            proposal.made_id = match &made {
-                Decided::Refund(refund) => refund.refund_id.to_string(),
-                Decided::Compensation(made) => made.compensation_id.to_string(),
-                Decided::Proposed(_) => String::new(),
-            };
+            proposal.made_id = made.made_id();
             Some(made)
         } else {
             proposal.state = ProposalState::Rejected;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use contracts::id::{OrderId, OrderLineId, PartnerId};
+use contracts::id::{OrderId, PartnerId};
 use contracts::money::Money;
 use contracts::order::v1 as pb;
 use kit::caller::Caller;
@@ -11,10 +11,9 @@ use kit::errors::Fault;
 use kit::validate::Violations;
 
 use super::{Api, after, bound_to, listed_partner, rate};
-use crate::model::LedgerEntry;
 use crate::model::ledger::{self, Account, LedgerStep, LineType};
 use crate::model::rate::Day;
-use crate::ops::ledger::{BalanceLedger, ListLedger};
+use crate::ops::ledger::{BalanceLedger, LedgerItem, ListLedger};
 use crate::store::ledger::LedgerRange;
 
 /// What both reads ask for.
@@ -53,12 +52,12 @@ impl Api {
         };
         let entries = self.db.read(caller, list).await?;
         let (entries, next_page_token) =
-            page.cut(entries, |(entry, _)| vec![entry.entry_id.to_string()]);
+            page.cut(entries, |entry| vec![entry.entry_id.to_string()]);
         let for_partner = bound_to(caller)?.is_some();
         Ok(pb::ListLedgerLinesResponse {
             lines: entries
                 .iter()
-                .flat_map(|(entry, line)| rendered(entry, *line, for_partner))
+                .flat_map(|entry| rendered(entry, for_partner))
                 .collect(),
             next_page_token,
         })
@@ -140,12 +139,8 @@ impl Api {
     }
 }
 
-fn rendered(
-    entry: &LedgerEntry,
-    line: Option<OrderLineId>,
-    for_partner: bool,
-) -> Vec<pb::LedgerLine> {
-    let mut lines = entry.lines();
+fn rendered(entry: &LedgerItem, for_partner: bool) -> Vec<pb::LedgerLine> {
+    let mut lines = entry.lines.clone();
     if for_partner {
         lines = ledger::for_partner(lines);
     }
@@ -154,9 +149,9 @@ fn rendered(
         .map(|moved| pb::LedgerLine {
             ledger_entry_id: entry.entry_id.into(),
             order_id: entry.order_id.into(),
-            order_line_id: line.map(String::from).unwrap_or_default(),
+            order_line_id: entry.line.map(String::from).unwrap_or_default(),
             partner_id: entry.partner_id.into(),
-            step: step(entry.step).into(),
+            step: entry.step.map_or(pb::LedgerStep::Adjusted, step).into(),
             r#type: line_type(moved.line_type).into(),
             credit_account: account(moved.credit).into(),
             debit_account: account(moved.debit).into(),
@@ -164,7 +159,7 @@ fn rendered(
             source_id: entry.source_id.clone(),
             reversed_entry_id: entry.reverses.map(String::from).unwrap_or_default(),
             record_time: Some(entry.record_time.to_proto()),
-            adjusted_entry_id: String::new(),
+            adjusted_entry_id: entry.adjusts.map(String::from).unwrap_or_default(),
         })
         .collect()
 }
@@ -195,11 +190,12 @@ fn line_type(of: LineType) -> pb::LedgerLineType {
         LineType::Refund => pb::LedgerLineType::Refund,
         LineType::Compensation => pb::LedgerLineType::Compensation,
         LineType::Chargeback => pb::LedgerLineType::Chargeback,
+        LineType::Adjustment => pb::LedgerLineType::Adjustment,
         LineType::Unapplied => pb::LedgerLineType::Unapplied,
     }
 }
 
-fn account(account: Account) -> pb::LedgerAccount {
+pub(super) fn account(account: Account) -> pb::LedgerAccount {
     match account {
         Account::PartnerHeld => pb::LedgerAccount::PartnerHeld,
         Account::PartnerSubsidy => pb::LedgerAccount::PartnerSubsidy,

@@ -1,5 +1,6 @@
 //! The SQL of this service: functions on a transaction, noun first.
 
+pub mod adjustment;
 pub mod chargeback;
 pub mod contacts;
 pub mod conversion;
