@@ -15,6 +15,7 @@ pub mod layers;
 pub mod lifecycle;
 pub mod load;
 pub mod page;
+pub mod partners;
 pub mod parts;
 pub mod scope;
 pub mod server;

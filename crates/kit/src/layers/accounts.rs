@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use contracts::common::v1::Audience;
 use contracts::id::PartnerId;
 use http::{HeaderMap, header};
@@ -15,6 +16,7 @@ use super::gate::{Class, Gate, Held, Kind, Permit};
 use super::rate_limit::{Rate, RateLimitConfig};
 use crate::caller::Caller;
 use crate::clock::SharedClock;
+use crate::partners::{PartnerDirectory, Quotas};
 
 /// Why a caller has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +87,21 @@ impl Bucket {
     }
 }
 
-/// One caller.
-pub(super) struct Account {
-    pub(super) audience: Audience,
+/// How much one caller may ask for.
+struct Limits {
+    /// What the directory said when they were made.
+    quotas: Quotas,
     rate: Option<Bucket>,
     /// Money that was taken is not held up by how fast its partner calls otherwise.
     critical_rate: Option<Bucket>,
+    placements: Option<Bucket>,
     calls_max: usize,
+}
+
+/// One caller.
+pub(super) struct Account {
+    pub(super) audience: Audience,
+    limits: ArcSwap<Limits>,
     calls: AtomicUsize,
     critical: AtomicUsize,
     streams: AtomicUsize,
@@ -106,6 +116,19 @@ impl Account {
         }
     }
 
+    /// What stands in the way of one call more. A caller may have under way a multiple of what is still free: the
+    /// more callers want much, the less each gets, and there is always something left for the next.
+    fn obstacle(&self, kind: Kind, free: usize, factor: usize) -> Option<Wait> {
+        let held = self.under_way(kind).load(Ordering::Acquire);
+        if kind == Kind::Call && held >= self.limits.load().calls_max {
+            return Some(Wait::Calls);
+        }
+        // Who has nothing under way has had no share yet; whether there is room is the gate's to say.
+        (held > 0 && held >= free.saturating_mul(factor)).then_some(Wait::Share)
+    }
+}
+
+impl Limits {
     fn bucket(&self, class: Class) -> Option<&Bucket> {
         if class == Class::Critical {
             self.critical_rate.as_ref()
@@ -114,15 +137,21 @@ impl Account {
         }
     }
 
-    /// What stands in the way of one call more. A caller may have under way a multiple of what is still free: the
-    /// more callers want much, the less each gets, and there is always something left for the next.
-    fn obstacle(&self, kind: Kind, free: usize, factor: usize) -> Option<Wait> {
-        let held = self.under_way(kind).load(Ordering::Acquire);
-        if kind == Kind::Call && held >= self.calls_max {
-            return Some(Wait::Calls);
+    /// Takes one call, and one order where it places one; or nothing.
+    fn take(&self, class: Class, places: bool, now_ns: u64) -> Result<(), Wait> {
+        let bucket = self.bucket(class);
+        if let Some(bucket) = bucket {
+            bucket.take(now_ns).map_err(Wait::Rate)?;
         }
-        // Who has nothing under way has had no share yet; whether there is room is the gate's to say.
-        (held > 0 && held >= free.saturating_mul(factor)).then_some(Wait::Share)
+        if let Some(placements) = self.placements.as_ref().filter(|_| places) {
+            placements.take(now_ns).map_err(|wait| {
+                if let Some(bucket) = bucket {
+                    bucket.give_back();
+                }
+                Wait::Rate(wait)
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -136,6 +165,7 @@ enum Key {
 pub(super) struct Accounts {
     config: RateLimitConfig,
     room_factor: usize,
+    partners: PartnerDirectory,
     clock: SharedClock,
     origin: Instant,
     // Behind bounded caches, or whoever makes up callers could fill the memory.
@@ -145,11 +175,17 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub(super) fn new(config: &RateLimitConfig, room_factor: u32, clock: &SharedClock) -> Self {
+    pub(super) fn new(
+        config: &RateLimitConfig,
+        room_factor: u32,
+        partners: &PartnerDirectory,
+        clock: &SharedClock,
+    ) -> Self {
         let forget_after = Duration::from_secs(config.forget_after_s.max(1));
         Accounts {
             config: config.clone(),
             room_factor: room_factor.max(1) as usize,
+            partners: partners.clone(),
             clock: clock.clone(),
             origin: clock.instant(),
             accounts: Cache::builder()
@@ -176,13 +212,38 @@ impl Accounts {
             (Audience::Partner, Some(partner)) => Key::Partner(partner),
             _ => Key::Other(caller.scope_key()),
         };
+        let quotas = self.quotas(&key);
         if let Some(account) = self.accounts.get(&key) {
+            if account.limits.load().quotas != quotas {
+                // What is under way stays counted; only the limits are others.
+                account.limits.store(Arc::new(self.limits(caller, quotas)));
+            }
             return Some(account);
         }
-        Some(self.accounts.get_with(key, || Arc::new(self.open(caller))))
+        let open = || Account {
+            audience: caller.audience,
+            limits: ArcSwap::from_pointee(self.limits(caller, quotas)),
+            calls: AtomicUsize::new(0),
+            critical: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+        };
+        Some(self.accounts.get_with(key, || Arc::new(open())))
     }
 
-    fn open(&self, caller: &Caller) -> Account {
+    fn quotas(&self, key: &Key) -> Quotas {
+        match key {
+            Key::Partner(partner_id) => self
+                .partners
+                .of(partner_id)
+                .map(|known| known.access.quotas)
+                .unwrap_or_default(),
+            Key::Other(_) => Quotas::default(),
+        }
+    }
+
+    /// The limits of a caller: a server's own word for one partner goes before the quotas that the catalogue knows, and
+    /// these before what every partner may.
+    fn limits(&self, caller: &Caller, quotas: Quotas) -> Limits {
         let config = &self.config;
         let id = caller
             .partner_id
@@ -191,27 +252,34 @@ impl Accounts {
         fn own<T: Copy>(map: &BTreeMap<String, T>, id: &str, usual: T) -> T {
             map.get(id).copied().unwrap_or(usual)
         }
+        let agreed = |number: u32, usual: u32| if number == 0 { usual } else { number };
         let (rate, critical, calls_max) = match caller.audience {
             Audience::Partner => (
-                own(&config.partners, &id, config.partner),
+                own(
+                    &config.partners,
+                    &id,
+                    Rate::agreed(quotas.calls_per_second, config.partner),
+                ),
                 own(&config.partners_critical, &id, config.partner_critical),
-                own(&config.partners_calls_max, &id, config.partner_calls_max),
+                own(
+                    &config.partners_calls_max,
+                    &id,
+                    agreed(quotas.concurrent_calls, config.partner_calls_max),
+                ),
             ),
             Audience::Viewer => (config.viewer, config.viewer, 0),
             _ => (config.retailer, config.retailer, 0),
         };
-        Account {
-            audience: caller.audience,
+        Limits {
+            quotas,
             rate: Bucket::new(rate),
             critical_rate: Bucket::new(critical),
+            placements: Bucket::new(Rate::agreed(quotas.placements_per_second, Rate::NONE)),
             calls_max: if calls_max == 0 {
                 usize::MAX
             } else {
                 calls_max as usize
             },
-            calls: AtomicUsize::new(0),
-            critical: AtomicUsize::new(0),
-            streams: AtomicUsize::new(0),
         }
     }
 
@@ -221,6 +289,7 @@ impl Accounts {
         account: &Arc<Account>,
         permit: &mut Permit,
         streams: bool,
+        places: bool,
     ) -> Result<(), Wait> {
         let class = permit.class;
         let kind = kind_of(class, streams);
@@ -229,9 +298,7 @@ impl Accounts {
         if let Some(wait) = account.obstacle(kind, free, self.room_factor) {
             return Err(wait);
         }
-        if let Some(bucket) = account.bucket(class) {
-            bucket.take(self.now_ns()).map_err(Wait::Rate)?;
-        }
+        account.limits.load().take(class, places, self.now_ns())?;
         account.under_way(kind).fetch_add(1, Ordering::AcqRel);
         permit.held = Some(Held {
             account: account.clone(),
@@ -249,7 +316,8 @@ impl Accounts {
         gate: &Gate,
     ) -> Option<Wait> {
         let kind = kind_of(class, streams);
-        let bucket = account.bucket(class);
+        let limits = account.limits.load();
+        let bucket = limits.bucket(class);
         account
             .obstacle(kind, gate.free(class), self.room_factor)
             .or_else(|| {

@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tracing::Span;
 
 use super::gate::Permit;
-use super::{Call, LayerDeps, REQUEST_ID, Response, Target, catch_panic, deadline};
+use super::{Call, LayerDeps, REQUEST_ID, Response, Target, authorize, catch_panic, deadline};
 use crate::errors::{ErrorReason, Refusal};
 use crate::scope::Scope;
 use crate::telemetry::{CallTimer, code_name};
@@ -39,6 +39,7 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
     let left = call
         .deadline
         .map(|at| at.saturating_duration_since(deps.clock.instant()));
+    let suspended = suspension(&call, deps);
     let Call {
         request_id,
         target,
@@ -55,6 +56,7 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
     let stream = target.streams().then(|| StreamLimits {
         deadline: left.map(|left| Box::pin(tokio::time::sleep(left))),
         drained: drained(deps, connection),
+        suspended,
     });
     answer.map(|inner| {
         Body::new(CallBody {
@@ -66,6 +68,18 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
             target,
         })
     })
+}
+
+/// Resolves when the partner is suspended whose stream this is; none when it may go on all the same.
+fn suspension(call: &Call, deps: &LayerDeps) -> Option<BoxFuture<'static, ()>> {
+    let Target::Method(policy) = &call.target else {
+        return None;
+    };
+    if !policy.server_streaming || authorize::is_open_to_suspended(policy) {
+        return None;
+    }
+    let partner_id = call.caller.as_ref()?.partner_id?;
+    Some(Box::pin(deps.verifier.partners().suspension(partner_id)))
 }
 
 /// Resolves when a stream has to end: at once when its connection is about to close, and some time after
@@ -109,6 +123,7 @@ impl End {
 struct StreamLimits {
     deadline: Option<Pin<Box<Sleep>>>,
     drained: BoxFuture<'static, ()>,
+    suspended: Option<BoxFuture<'static, ()>>,
 }
 
 impl StreamLimits {
@@ -118,6 +133,11 @@ impl StreamLimits {
             && sleep.as_mut().poll(cx).is_ready()
         {
             return Some(deadline::exceeded(target));
+        }
+        if let Some(suspended) = &mut self.suspended
+            && suspended.as_mut().poll(cx).is_ready()
+        {
+            return Some(authorize::suspended());
         }
         self.drained.as_mut().poll(cx).is_ready().then(|| {
             Refusal::new(

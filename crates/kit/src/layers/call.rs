@@ -71,6 +71,14 @@ impl Target {
         }
     }
 
+    /// Whether it places an order, as its idempotency key tells.
+    pub(super) fn places_orders(&self) -> bool {
+        match self {
+            Target::Method(policy) => policy.idempotency_key == ["partner_order_id"],
+            Target::Health(_) | Target::Reflection(_) | Target::Unknown => false,
+        }
+    }
+
     /// Whether anybody may call it, without a token.
     pub fn is_open(&self) -> bool {
         matches!(self, Target::Health(_) | Target::Reflection(_))

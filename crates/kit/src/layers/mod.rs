@@ -138,7 +138,7 @@ pub fn layered_with(
     let shed = Arc::new(shed::Shed::new(config, deps));
     let signed = signatures::CheckSignature::new(routed, signatures, deps);
     let rate_limit = rate_limit::RateLimit::new(signed, shed.clone());
-    let authorize = authorize::Authorize::new(rate_limit, deps.metrics.clone());
+    let authorize = authorize::Authorize::new(rate_limit, deps);
     let authenticate = authenticate::Authenticate::new(authorize, deps);
     let deadline = deadline::EnforceDeadline::new(authenticate, deps);
     let metrics = metrics::Meter::new(deadline, deps.metrics.clone(), deps.clock.clone());

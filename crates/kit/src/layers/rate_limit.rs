@@ -17,13 +17,33 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// Without a limit.
+    pub(super) const NONE: Rate = Rate {
+        per_second: 0,
+        burst: 0,
+    };
+
+    /// So many a second as agreed with a partner, two seconds' worth of them at once as usual; 0 for what is usual.
+    pub(super) fn agreed(per_second: u32, usual: Rate) -> Rate {
+        if per_second == 0 {
+            return usual;
+        }
+        Rate {
+            per_second,
+            burst: per_second.saturating_mul(2),
+        }
+    }
+}
+
 /// How many calls callers may make. Every replica counts for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RateLimitConfig {
     /// For each partner, over all of its tokens; CRITICAL calls are not counted here.
     pub partner: Rate,
-    /// For partners that have a limit of their own, by partner id.
+    /// For partners that have a limit of their own at this server, by partner id. It goes before the quotas that the
+    /// catalogue knows of the partner (`vitrine partner`), as the other limits by partner id do.
     pub partners: BTreeMap<String, Rate>,
     /// For the CRITICAL calls of each partner, such as confirmations of payments. Generous: the money was taken.
     pub partner_critical: Rate,

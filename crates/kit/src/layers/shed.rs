@@ -181,7 +181,12 @@ impl Shed {
                 shed.of_streams(),
                 clock.clone(),
             )),
-            accounts: Accounts::new(&config.rate_limit, shed.caller_room_factor, clock),
+            accounts: Accounts::new(
+                &config.rate_limit,
+                shed.caller_room_factor,
+                deps.verifier.partners(),
+                clock,
+            ),
             verifier: deps.verifier.clone(),
             unproven: Bucket::new(shed.unproven),
             wary_until_ns: AtomicU64::new(0),
@@ -328,9 +333,9 @@ impl Shed {
             return Ok(());
         };
         let class = permit.class;
-        let streams = call.target.streams();
+        let (streams, places) = (call.target.streams(), call.target.places_orders());
         self.accounts
-            .charge(&account, permit, streams)
+            .charge(&account, permit, streams, places)
             .map_err(|wait| self.told_to_wait(&account, class, wait, permit.gate(), headers))
     }
 

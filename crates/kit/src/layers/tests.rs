@@ -3,6 +3,7 @@
 mod admission;
 mod behaviour;
 mod observed;
+mod partners;
 mod security;
 mod streams;
 

@@ -231,7 +231,7 @@ impl AfterSale<'_> {
         .unwrap_or_default())
     }
 
-    async fn fail_and_reissue(
+    pub(super) async fn fail_and_reissue(
         &self,
         partner: usize,
         refund: order::Refund,
@@ -260,7 +260,11 @@ impl AfterSale<'_> {
         .unwrap_or_default())
     }
 
-    async fn execute(&self, partner: usize, refund: &order::Refund) -> anyhow::Result<()> {
+    pub(super) async fn execute(
+        &self,
+        partner: usize,
+        refund: &order::Refund,
+    ) -> anyhow::Result<()> {
         let units = |money: &Option<contracts::common::v1::Money>| {
             money.as_ref().map_or(0, |m| m.minor_units)
         };

@@ -17,6 +17,7 @@ mod platform;
 mod report;
 mod scenes;
 mod screen;
+mod second_act;
 mod shopper;
 mod stage;
 mod stories;
@@ -46,6 +47,7 @@ use plan::{DROP_PER_PERSON, Kind, Plan, ShopperPlan, Story};
 use platform::{Books, Follower};
 pub use report::Report;
 use screen::Tallies;
+use second_act::{Cast, Done, SecondAct};
 use shopper::{Placed, Shop, Surprises};
 use tokens::Tokens;
 use warehouse::{Warehouse, lock};
@@ -182,9 +184,12 @@ async fn day(
     let placed = players.play_rooms(&mut report).await?;
     players.settle(&placed).await?;
     players.after_sale(&placed, &mut report).await?;
+    let done = players
+        .second_act(&placed, Cast::new(tokens)?, seed, &mut report)
+        .await?;
     players.over.cancel();
     working.await.context("the warehouse stopped")??;
-    players.check(&reader, &marks, &mut report).await?;
+    players.check(&reader, &marks, done, &mut report).await?;
     Ok(report)
 }
 
@@ -203,11 +208,9 @@ impl Players {
         }
     }
 
-    /// Goods come back, and everything that is due is paid back.
-    async fn after_sale(&self, placed: &[Placed], report: &mut Report) -> anyhow::Result<()> {
-        self.tallies
-            .phase("after the sale: returns, and paying back what is due");
-        let done = AfterSale {
+    /// The platforms' refund desks, and those of the retailer who work with them.
+    fn desk(&self) -> AfterSale<'_> {
+        AfterSale {
             world: &self.world,
             tallies: &self.tallies,
             followers: &self.followers,
@@ -215,8 +218,39 @@ impl Players {
             surprises: &self.surprises,
             patience: PATIENCE,
         }
-        .work(placed)
-        .await?;
+    }
+
+    /// What becomes of some of the day's orders when shoppers are not content.
+    async fn second_act(
+        &self,
+        placed: &[Placed],
+        cast: Cast,
+        seed: u64,
+        report: &mut Report,
+    ) -> anyhow::Result<Done> {
+        self.tallies.phase(
+            "the second act: a dispute, an offer, goodwill, an exchange, a chargeback, damages",
+        );
+        let begin = SystemClock.instant();
+        let act = SecondAct {
+            desk: self.desk(),
+            cast,
+            done: Mutex::default(),
+        };
+        let mut done = act.play(placed, seed).await?;
+        report.second_act_ms =
+            u64::try_from(SystemClock.instant().duration_since(begin).as_millis())
+                .unwrap_or(u64::MAX);
+        report.second_act = std::mem::take(&mut done.scenes);
+        done.count(report);
+        Ok(done)
+    }
+
+    /// Goods come back, and everything that is due is paid back.
+    async fn after_sale(&self, placed: &[Placed], report: &mut Report) -> anyhow::Result<()> {
+        self.tallies
+            .phase("after the sale: returns, and paying back what is due");
+        let done = self.desk().work(placed).await?;
         report.returns_completed = done.returns;
         report.refunds_executed = done.refunds;
         report.refunds_failed_first = done.failed_first;
@@ -377,6 +411,7 @@ impl Players {
         &self,
         reader: &client::Caller,
         marks: &checks::Marks,
+        done: Done,
         report: &mut Report,
     ) -> anyhow::Result<()> {
         self.tallies
@@ -393,6 +428,7 @@ impl Players {
             facts: &facts,
             charges: &charges,
             paid_back: &paid_back,
+            done: &done,
             ours: &ours,
             drop_units: self.plan.scale.drop_units,
             drop_per_person: DROP_PER_PERSON,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use contracts::common::v1::Money;
 use contracts::order::v1 as pb;
 use kit::auth::{SigningKey, jws};
 use tokio::sync::watch;
@@ -15,6 +16,10 @@ use crate::token::STATEMENT_TYPE;
 
 /// The `typ` of refund statements.
 const REFUND_STATEMENT_TYPE: &str = "vitrine-refund+jwt";
+/// The `typ` of statements about compensations.
+const COMPENSATION_STATEMENT_TYPE: &str = "vitrine-compensation+jwt";
+/// The `typ` of statements about chargebacks.
+const CHARGEBACK_STATEMENT_TYPE: &str = "vitrine-chargeback+jwt";
 
 /// The key that a platform signs payment statements with.
 #[derive(Clone)]
@@ -80,11 +85,65 @@ impl PaymentKey {
         if let Some(failure) = failure {
             claims["failure"] = failure.into();
         }
-        jws::sign(
-            &self.key,
-            REFUND_STATEMENT_TYPE,
-            claims.to_string().as_bytes(),
-        )
+        self.sign(REFUND_STATEMENT_TYPE, &claims)
+    }
+
+    /// The statement that the platform has paid something back first, out of goodwill and at its own cost.
+    pub fn goodwill_statement(&self, order_id: &str, given: Money, reference: &str) -> String {
+        let claims = serde_json::json!({
+            "aud": "vitrine",
+            "kind": "PARTNER_REFUND",
+            "order_id": order_id,
+            "shopper_minor_units": given.minor_units,
+            "partner_minor_units": 0,
+            "currency_code": given.currency_code,
+            "refund_reference": reference,
+            "reason": "GOODWILL",
+            "cost_bearer": "PARTNER",
+            "reported_at": super::now_proto().seconds,
+        });
+        self.sign(REFUND_STATEMENT_TYPE, &claims)
+    }
+
+    /// The statement that a compensation was paid.
+    pub fn compensation_statement(&self, made: &pb::Compensation) -> String {
+        let amount = made.amount.clone().unwrap_or_default();
+        let claims = serde_json::json!({
+            "aud": "vitrine",
+            "kind": "COMPENSATION_EXECUTED",
+            "order_id": made.order_id,
+            "compensation_id": made.compensation_id,
+            "minor_units": amount.minor_units,
+            "currency_code": amount.currency_code,
+            "compensation_reference": format!("damages-{}", made.compensation_id),
+            "reported_at": made.create_time.map_or(0, |t| t.seconds),
+        });
+        self.sign(COMPENSATION_STATEMENT_TYPE, &claims)
+    }
+
+    /// The statement that a bank took a payment back, or decided on it.
+    pub fn chargeback_statement(
+        &self,
+        kind: &str,
+        order_id: &str,
+        payment_reference: &str,
+        taken: Money,
+    ) -> String {
+        let claims = serde_json::json!({
+            "aud": "vitrine",
+            "kind": kind,
+            "order_id": order_id,
+            "payment_reference": payment_reference,
+            "chargeback_reference": format!("bank-{payment_reference}"),
+            "minor_units": taken.minor_units,
+            "currency_code": taken.currency_code,
+            "reported_at": super::now_proto().seconds,
+        });
+        self.sign(CHARGEBACK_STATEMENT_TYPE, &claims)
+    }
+
+    fn sign(&self, typ: &str, claims: &serde_json::Value) -> String {
+        jws::sign(&self.key, typ, claims.to_string().as_bytes())
     }
 }
 

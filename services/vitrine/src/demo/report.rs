@@ -43,6 +43,30 @@ pub struct Report {
     /// Sales in the retailer's own shop that a deep link led to, and those undone.
     pub conversions: u64,
     pub conversions_reversed: u64,
+    /// Disputes that an arbiter decided, offers that were taken, exchanges, and what platforms gave first.
+    pub disputes_decided: u64,
+    pub offers_taken: u64,
+    pub exchanges_completed: u64,
+    pub goodwill_refunds: u64,
+    pub chargebacks_lost: u64,
+    pub compensations_paid: u64,
+    /// Corrections of the ledger that finance proposed and somebody else approved.
+    pub ledger_adjustments: u64,
+    /// What banks took back, by currency.
+    pub charged_back_minor_units: BTreeMap<String, i64>,
+    /// What shoppers were compensated with, by currency.
+    pub compensated_minor_units: BTreeMap<String, i64>,
+    /// Lines of the ledger that were read, and order lines (in a currency) that they do not balance for.
+    pub ledger_lines: u64,
+    pub ledger_unbalanced: u64,
+    /// Payments of which more went back than was paid, and orders of whose partner's discount more did.
+    pub refunds_above_paid: u64,
+    /// Matters and cases that are open, and those of them that do not say who is to do what until when.
+    pub matters_open: u64,
+    pub matters_without_next_action: u64,
+    pub second_act_ms: u64,
+    /// The second act, scene by scene.
+    pub second_act: Vec<Scene>,
     /// Times the channel went on to its next room.
     pub handovers: u64,
     pub timeline_segments: u64,
@@ -53,6 +77,15 @@ pub struct Report {
     /// The checks that failed, in words.
     pub failures: Vec<String>,
     pub ledger: Vec<LedgerRow>,
+}
+
+/// One scene of the second act, as it is told.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Scene {
+    pub title: String,
+    /// Whose order it is about, of what.
+    pub about: String,
+    pub lines: Vec<String>,
 }
 
 /// One room at one partner.
@@ -118,6 +151,19 @@ impl Report {
         })
     }
 
+    /// The second act, for people.
+    fn told(&self) -> String {
+        let mut out = String::new();
+        for scene in &self.second_act {
+            out.push_str(&format!("  {} — {}\n", scene.title, scene.about));
+            for line in &scene.lines {
+                out.push_str(&format!("    · {line}\n"));
+            }
+            out.push('\n');
+        }
+        out
+    }
+
     /// The report as text for a terminal or a log.
     pub fn text(&self) -> String {
         let mut table = Table::new();
@@ -170,6 +216,7 @@ impl Report {
             }
         };
         let mut out = format!("{table}\n\n");
+        out.push_str(&self.told());
         let mut line = |name: &str, value: String| out.push_str(&format!("  {name:<12} {value}\n"));
         line(
             "units",
@@ -206,6 +253,46 @@ impl Report {
             ),
         );
         line(
+            "",
+            format!(
+                "{} decided disputes, {} offers taken, {} exchanges, {} refunds of goodwill",
+                self.disputes_decided,
+                self.offers_taken,
+                self.exchanges_completed,
+                self.goodwill_refunds
+            ),
+        );
+        line(
+            "bank",
+            format!(
+                "{} lost to {} chargebacks",
+                money(&self.charged_back_minor_units),
+                self.chargebacks_lost
+            ),
+        );
+        line(
+            "compensated",
+            format!(
+                "{} in {} compensations",
+                money(&self.compensated_minor_units),
+                self.compensations_paid
+            ),
+        );
+        line(
+            "ledger",
+            format!(
+                "{} lines, {} order lines out of balance, {} adjusted by finance",
+                self.ledger_lines, self.ledger_unbalanced, self.ledger_adjustments
+            ),
+        );
+        line(
+            "open",
+            format!(
+                "{} matters and cases, {} without a next action",
+                self.matters_open, self.matters_without_next_action
+            ),
+        );
+        line(
             "own shop",
             format!(
                 "{} sales by deep links, {} undone",
@@ -229,9 +316,10 @@ impl Report {
         line(
             "time",
             format!(
-                "{:.1} s, the drop {:.1} s",
+                "{:.1} s, the drop {:.1} s, the second act {:.1} s",
                 self.duration_ms as f64 / 1e3,
-                self.drop_duration_ms as f64 / 1e3
+                self.drop_duration_ms as f64 / 1e3,
+                self.second_act_ms as f64 / 1e3
             ),
         );
         line(

@@ -17,7 +17,7 @@ const RATES: [(&str, i64, i32); 2] = [("JPY", 6_134, 6), ("KWD", 29_875, 4)];
 const CONVERSIONS_EACH: i64 = 3;
 
 /// A date as `YYYY-MM-DD`.
-fn date(seconds: i64) -> String {
+pub(super) fn date(seconds: i64) -> String {
     prost_types::Timestamp { seconds, nanos: 0 }
         .to_string()
         .chars()

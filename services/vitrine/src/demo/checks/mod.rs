@@ -1,6 +1,7 @@
 //! Checks the day from the outside: from feeds, lists and the platforms' own books, with nothing of the services
 //! but their contracts.
 
+mod after;
 mod books;
 mod money;
 mod read;
@@ -13,6 +14,7 @@ pub use read::{Facts, Marks, facts, marks};
 use super::goods::{PARTNERS, PRODUCTS};
 use super::platform::{Charge, PaidBack};
 use super::report::{LedgerRow, Report};
+use super::second_act::Done;
 use super::world::World;
 
 /// Counts checks and keeps what failed.
@@ -59,6 +61,7 @@ pub struct Day<'a> {
     pub charges: &'a [Vec<Charge>],
     /// By partner.
     pub paid_back: &'a [Vec<PaidBack>],
+    pub done: &'a Done,
     pub ours: &'a HashSet<String>,
     pub drop_units: i64,
     pub drop_per_person: i64,
@@ -74,6 +77,9 @@ impl Day<'_> {
         self.the_drop_kept_its_limits(checks).await?;
         self.money_is_conserved(checks, report);
         self.books_agree(checks).await?;
+        self.refunds_stay_within_payments(checks, report);
+        self.the_ledger_agrees(checks, report).await?;
+        self.open_matters_say_what_is_next(checks, report).await?;
         self.parcels_match_orders(checks);
         checks.that(self.facts.feed_gaps == 0, || {
             format!("feeds have {} gaps", self.facts.feed_gaps)
