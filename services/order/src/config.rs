@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contracts::id::PartnerId;
 use kit::config::Secret;
 use serde::{Deserialize, Serialize};
 use store::batch::LaneConfig;
@@ -104,6 +105,17 @@ pub struct Config {
     /// Limits on consuming the feeds of catalog and fulfillment.
     pub consumer: ConsumerConfig,
 
+    /// What a statement's `aud` must be or contain: this suite. One name per suite keeps apart what a partner signs for
+    /// the retailer's other suites.
+    pub statement_audience: String,
+    /// Whether payment statements have to name their `aud`, as all others do. Off accepts those without, as the first
+    /// release of the contracts described them; an `aud` that is there has to be right in any case. On once every partner
+    /// states it.
+    pub statement_audience_required: bool,
+    /// Partners whose payment statements have to name their `aud` in any case, by partner id: those that have said so.
+    pub statement_audience_required_of: Vec<PartnerId>,
+    /// How far in the future a statement's time may lie, because clocks differ. There is no bound on the past.
+    pub statement_leeway_s: u64,
     /// How many parsed payment keys are kept in memory.
     pub payment_keys_max: u64,
     /// How long a payment key may be used from memory before its state is read again. A revocation that this
@@ -171,6 +183,10 @@ impl Default for Config {
             feed: FeedConfig::default(),
             sweep: SweepConfig::default(),
             consumer: ConsumerConfig::default(),
+            statement_audience: "vitrine".into(),
+            statement_audience_required: false,
+            statement_audience_required_of: Vec::new(),
+            statement_leeway_s: 5 * 60,
             payment_keys_max: 10_000,
             payment_key_ttl_ms: 1_000,
         }
@@ -210,6 +226,11 @@ impl Config {
     /// How often the sweepers look.
     pub fn sweep_interval(&self) -> Duration {
         Duration::from_millis(self.sweep_interval_ms.max(1))
+    }
+
+    /// How far in the future a statement's time may lie.
+    pub fn statement_leeway(&self) -> Duration {
+        Duration::from_secs(self.statement_leeway_s)
     }
 
     /// How long a payment key may be used from memory.

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::store::{Db, Operation, Tx};
-use contracts::id::{OrderId, PartnerId, RefundId};
+use contracts::id::{OrderId, PartnerId};
 use kit::auth::jws::PublicKey;
 use kit::caller::Caller;
 use kit::clock::SharedClock;
-use kit::errors::{Fault, Refusal};
+use kit::errors::Fault;
 use moka::sync::Cache;
 
 use crate::config::Config;
-use crate::model::RefundStatement;
-use crate::statement::refund::REFUND_STATEMENT_TYPE;
-use crate::statement::{self, STATEMENT_TYPE, Statement};
-use crate::store::{mirrors, payment, refund};
+use crate::statement::payment::PaymentClaims;
+use crate::statement::{self, Claims, Rules, Statement};
+use crate::store::{mirrors, payment};
 
 /// A key as it was read.
 #[derive(Clone, Debug)]
@@ -42,6 +41,7 @@ pub struct KeyRing {
     db: Db,
     clock: SharedClock,
     ttl: Duration,
+    rules: Arc<Rules>,
     kept: Cache<(PartnerId, String), Kept>,
 }
 
@@ -53,6 +53,7 @@ impl KeyRing {
             db,
             clock,
             ttl: config.payment_key_ttl(),
+            rules: Arc::new(Rules::new(config)),
             kept,
         }
     }
@@ -66,7 +67,7 @@ impl KeyRing {
         self.kept.insert((*partner_id, kid.to_owned()), changing);
     }
 
-    /// Verifies a statement under a key of the partner.
+    /// Verifies a payment statement under a key of the partner.
     ///
     /// A statement that was recorded already was verified then. It stays good for the same answer when its key
     /// has been revoked since, so that a partner can always ask again.
@@ -76,9 +77,9 @@ impl KeyRing {
         partner_id: &PartnerId,
         asked: &Asked<'_>,
     ) -> Result<(Statement, String), Fault> {
-        let kid = statement::unverified(asked.statement, STATEMENT_TYPE)?.kid;
-        let (key, active) = self.key(caller, partner_id, &kid).await?;
-        let statement = statement::verify(asked.statement, &key)?;
+        let (statement, kid, active) = self
+            .verify_as::<PaymentClaims>(caller, partner_id, asked.statement)
+            .await?;
         statement.must_be_about(asked.order_id, asked.payment_reference)?;
         if !active && !self.is_recorded(caller, asked).await? {
             return Err(statement::bad_key().into());
@@ -86,42 +87,19 @@ impl KeyRing {
         Ok((statement, kid))
     }
 
-    /// Verifies a refund statement under a key of the partner; the same is true of one that was recorded already.
-    pub async fn verify_refund(
+    /// Verifies a statement of one kind under a key of the partner; also says whether the key is active. Under one that
+    /// is not, only what was recorded before may be answered.
+    pub async fn verify_as<C: Claims>(
         &self,
         caller: &Caller,
         partner_id: &PartnerId,
-        statement: &str,
-    ) -> Result<(RefundStatement, String), Fault> {
-        let kid = statement::unverified(statement, REFUND_STATEMENT_TYPE)?.kid;
+        token: &str,
+    ) -> Result<(C::Stated, String, bool), Fault> {
+        let (jws, kid) = statement::unverified::<C>(token)?;
         let (key, active) = self.key(caller, partner_id, &kid).await?;
-        let stated = statement::refund::verify(statement, &key)?;
-        if !active {
-            let lookup = IsReported {
-                refund_id: stated.refund_id,
-                refund_reference: stated.refund_reference.clone(),
-                statement: statement.to_owned(),
-            };
-            if !self.db.read(caller, lookup).await? {
-                return Err(statement::bad_key().into());
-            }
-        }
-        Ok((stated, kid))
-    }
-
-    /// Verifies another statement under a key of the partner; also says whether the key is active. Under one that is
-    /// not, only what was recorded before may be answered.
-    pub async fn verify_as<T>(
-        &self,
-        caller: &Caller,
-        partner_id: &PartnerId,
-        statement: &str,
-        typ: &str,
-        read: fn(&str, &PublicKey) -> Result<T, Refusal>,
-    ) -> Result<(T, String, bool), Fault> {
-        let kid = statement::unverified(statement, typ)?.kid;
-        let (key, active) = self.key(caller, partner_id, &kid).await?;
-        Ok((read(statement, &key)?, kid, active))
+        let now = self.clock.now();
+        let stated = statement::verify::<C>(&jws, &key, partner_id, &self.rules, now)?;
+        Ok((stated, kid, active))
     }
 
     /// A key of the partner, and whether it is active.
@@ -240,26 +218,5 @@ impl Operation for IsRecorded {
         Ok(found
             .iter()
             .any(|payment| payment.statement.0 == self.statement))
-    }
-}
-
-/// Whether exactly this statement of a refund was recorded before.
-struct IsReported {
-    refund_id: RefundId,
-    refund_reference: String,
-    statement: String,
-}
-
-impl Operation for IsReported {
-    type Output = bool;
-
-    fn name(&self) -> &'static str {
-        "refund.is_reported"
-    }
-
-    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
-        let found =
-            refund::report_by_reference(tx, &self.refund_id, &self.refund_reference).await?;
-        Ok(found.is_some_and(|report| report.statement.0 == self.statement))
     }
 }

@@ -28,6 +28,8 @@ pub struct ReportRefund {
     pub stated: RefundStatement,
     /// The key it was signed with.
     pub kid: String,
+    /// Whether that key is active.
+    pub active: bool,
     /// The statement itself.
     pub statement: Signed,
 }
@@ -55,6 +57,9 @@ impl Operation for ReportRefund {
             }
             tx.audit(self.name(), self.refund_id, "replayed");
             return Ok(refund.as_reported(&report));
+        }
+        if !self.active {
+            return Err(statement::bad_key().into());
         }
         let (now, loaded_version) = (tx.now(), refund.version);
         refund.report(&self.stated, now)?;

@@ -17,7 +17,7 @@ use crate::ops::chargeback::ReportChargeback;
 use crate::ops::compensation::{CompleteCompensation, ReportCompensation};
 use crate::ops::money::{ListChargebacks, ListCompensations};
 use crate::ops::refund_decide::{Decide, Decided};
-use crate::statement::money::{CHARGEBACK_STATEMENT_TYPE, COMPENSATION_STATEMENT_TYPE};
+use crate::statement::money::{ChargebackClaims, CompensationClaims};
 use crate::statement::{self, STATEMENT_CHARS_MAX};
 use crate::store::refund::RefundFilter;
 
@@ -101,13 +101,7 @@ impl Api {
         };
         let (stated, kid, active) = self
             .keys
-            .verify_as(
-                caller,
-                &partner_id,
-                &statement,
-                COMPENSATION_STATEMENT_TYPE,
-                statement::money::compensation,
-            )
+            .verify_as::<CompensationClaims>(caller, &partner_id, &statement)
             .await?;
         if stated.compensation_id != compensation_id {
             let message = "The statement is about another compensation than compensation_id.";
@@ -195,13 +189,7 @@ impl Api {
         v.finish()?;
         let (stated, kid, active) = self
             .keys
-            .verify_as(
-                caller,
-                &partner_id,
-                &statement,
-                CHARGEBACK_STATEMENT_TYPE,
-                statement::money::chargeback,
-            )
+            .verify_as::<ChargebackClaims>(caller, &partner_id, &statement)
             .await?;
         if Some(stated.order_id) != order_id {
             return Err(

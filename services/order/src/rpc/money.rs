@@ -17,7 +17,7 @@ use crate::model::{Component, CostBearer, OrderState, Refund, RefundReason};
 use crate::ops::money::{GetRefund, ListProposals, PreviewCancel};
 use crate::ops::refund::WithdrawRefund;
 use crate::ops::refund_decide::{Decide, DecideProposal, Decided, ReportPartnerRefund};
-use crate::statement::refund::REFUND_STATEMENT_TYPE;
+use crate::statement::money::PartnerRefundClaims;
 use crate::statement::{self, STATEMENT_CHARS_MAX};
 
 const AUTHORISE_REFUND: &str = "vitrine.order.v1.RefundService/AuthoriseRefund";
@@ -272,13 +272,7 @@ impl Api {
         v.finish()?;
         let (stated, kid, active) = self
             .keys
-            .verify_as(
-                caller,
-                &partner_id,
-                &statement,
-                REFUND_STATEMENT_TYPE,
-                statement::money::partner_refund,
-            )
+            .verify_as::<PartnerRefundClaims>(caller, &partner_id, &statement)
             .await?;
         if Some(stated.order_id) != order_id {
             return Err(

@@ -12,6 +12,7 @@ use super::{Api, keyed, parse, render};
 use crate::model::Refund;
 use crate::model::payment::Signed;
 use crate::ops::refund::{ReissueRefund, ReportRefund};
+use crate::statement::refund::RefundClaims;
 use crate::statement::{self, STATEMENT_CHARS_MAX};
 
 const REPORT_REFUND: &str = "vitrine.order.v1.OrderService/ReportRefund";
@@ -32,9 +33,9 @@ impl Api {
         let Some(refund_id) = refund_id else {
             return Err(Fault::internal("a parsed field is missing"));
         };
-        let (stated, kid) = self
+        let (stated, kid, active) = self
             .keys
-            .verify_refund(caller, &partner_id, &statement)
+            .verify_as::<RefundClaims>(caller, &partner_id, &statement)
             .await?;
         if stated.refund_id != refund_id {
             return Err(
@@ -46,6 +47,7 @@ impl Api {
             refund_id,
             stated,
             kid,
+            active,
             statement: Signed(statement),
         };
         let keyed = keyed(caller, REPORT_REFUND, &request_id, &request);

@@ -4,14 +4,12 @@
 
 use contracts::id::OrderLineId;
 use contracts::money::{Currency, Money};
-use kit::auth::jws::{self, PublicKey};
 use kit::clock::Micros;
 use kit::errors::Refusal;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::refund::{AUDIENCE, OneOrMany, REFERENCE_CHARS_MAX};
-use super::{TIME_MAX_S, bad};
+use super::refund::REFUND_STATEMENT_TYPE;
+use super::{Claims, OneOrMany, bad, currency, named, reference};
 use crate::model::money::{ChargebackState, ChargebackStatement, CompensationStatement};
 use crate::model::refund::RefundShares;
 use crate::model::{CostBearer, RefundFailure, RefundReason};
@@ -44,8 +42,9 @@ pub struct PartnerRefund {
     pub report_time: Micros,
 }
 
+/// A refund that was paid first, as it is signed.
 #[derive(Deserialize)]
-struct RefundClaims {
+pub struct PartnerRefundClaims {
     aud: OneOrMany,
     kind: String,
     order_id: String,
@@ -66,8 +65,9 @@ struct LineClaims {
     minor_units: i64,
 }
 
+/// A compensation as it is signed.
 #[derive(Deserialize)]
-struct CompensationClaims {
+pub struct CompensationClaims {
     aud: OneOrMany,
     kind: String,
     order_id: String,
@@ -79,8 +79,9 @@ struct CompensationClaims {
     failure: Option<String>,
 }
 
+/// A chargeback as it is signed.
 #[derive(Deserialize)]
-struct ChargebackClaims {
+pub struct ChargebackClaims {
     aud: OneOrMany,
     kind: String,
     order_id: String,
@@ -91,48 +92,56 @@ struct ChargebackClaims {
     reported_at: i64,
 }
 
-/// Reads what a partner signed that it paid back first.
-pub fn partner_refund(token: &str, key: &PublicKey) -> Result<PartnerRefund, Refusal> {
-    let claims: RefundClaims = claims(
-        token,
-        key,
-        "aud, kind, order_id, shopper_minor_units, partner_minor_units, currency_code, refund_reference, reason, \
-         cost_bearer and reported_at",
-    )?;
-    audience(&claims.aud)?;
-    if claims.kind != "PARTNER_REFUND" {
-        return Err(bad("The statement's kind must be PARTNER_REFUND."));
+impl Claims for PartnerRefundClaims {
+    const TYPE: &'static str = REFUND_STATEMENT_TYPE;
+    const MEMBERS: &'static str = "aud, kind, order_id, shopper_minor_units, partner_minor_units, \
+                                   currency_code, refund_reference, reason, cost_bearer and reported_at";
+    const TIME: &'static str = "reported_at";
+    type Stated = PartnerRefund;
+
+    fn audience(&self) -> Option<&OneOrMany> {
+        Some(&self.aud)
     }
-    let reason = RefundReason::parse(&claims.reason).filter(|reason| reason.is_decided());
-    let Some(reason) = reason else {
-        return Err(bad(
-            "The statement's reason must be GOODWILL, NEVER_ARRIVED, NOT_AS_DESCRIBED or PRICE_ADJUSTMENT.",
-        ));
-    };
-    let Some(cost_bearer) = CostBearer::parse(&claims.cost_bearer) else {
-        return Err(bad(
-            "The statement's cost_bearer must be RETAILER, PARTNER, CREATOR or CARRIER.",
-        ));
-    };
-    let amounts = RefundShares {
-        shopper: claims.shopper_minor_units,
-        partner: claims.partner_minor_units,
-    };
-    if amounts.shopper < 0 || amounts.partner < 0 || amounts.is_zero() {
-        return Err(bad(
-            "The statement's amounts must not be negative, and one of them positive.",
-        ));
+
+    fn time(&self) -> i64 {
+        self.reported_at
     }
-    Ok(PartnerRefund {
-        order_id: named(&claims.order_id, "order_id")?,
-        amounts,
-        currency: currency(&claims.currency_code)?,
-        lines: lines(&claims.lines, amounts.shopper)?,
-        refund_reference: reference(claims.refund_reference, "refund_reference")?,
-        reason,
-        cost_bearer,
-        report_time: time(claims.reported_at)?,
-    })
+
+    fn read(self, time: Micros) -> Result<PartnerRefund, Refusal> {
+        if self.kind != "PARTNER_REFUND" {
+            return Err(bad("The statement's kind must be PARTNER_REFUND."));
+        }
+        let reason = RefundReason::parse(&self.reason).filter(|reason| reason.is_decided());
+        let Some(reason) = reason else {
+            return Err(bad(
+                "The statement's reason must be GOODWILL, NEVER_ARRIVED, NOT_AS_DESCRIBED or PRICE_ADJUSTMENT.",
+            ));
+        };
+        let Some(cost_bearer) = CostBearer::parse(&self.cost_bearer) else {
+            return Err(bad(
+                "The statement's cost_bearer must be RETAILER, PARTNER, CREATOR or CARRIER.",
+            ));
+        };
+        let amounts = RefundShares {
+            shopper: self.shopper_minor_units,
+            partner: self.partner_minor_units,
+        };
+        if amounts.shopper < 0 || amounts.partner < 0 || amounts.is_zero() {
+            return Err(bad(
+                "The statement's amounts must not be negative, and one of them positive.",
+            ));
+        }
+        Ok(PartnerRefund {
+            order_id: named(&self.order_id, "order_id")?,
+            amounts,
+            currency: currency(&self.currency_code)?,
+            lines: lines(&self.lines, amounts.shopper)?,
+            refund_reference: reference(self.refund_reference, "refund_reference")?,
+            reason,
+            cost_bearer,
+            report_time: time,
+        })
+    }
 }
 
 fn lines(claimed: &[LineClaims], shopper: i64) -> Result<Vec<(OrderLineId, i64)>, Refusal> {
@@ -161,88 +170,81 @@ fn lines(claimed: &[LineClaims], shopper: i64) -> Result<Vec<(OrderLineId, i64)>
     Ok(lines)
 }
 
-/// Reads what a partner signed of a compensation.
-pub fn compensation(token: &str, key: &PublicKey) -> Result<CompensationStatement, Refusal> {
-    let claims: CompensationClaims = claims(
-        token,
-        key,
-        "aud, kind, order_id, compensation_id, minor_units, currency_code, compensation_reference and reported_at",
-    )?;
-    audience(&claims.aud)?;
-    let failure = match (claims.kind.as_str(), claims.failure.as_deref()) {
-        ("COMPENSATION_EXECUTED", None) => None,
-        ("COMPENSATION_FAILED", Some(word)) if RefundFailure::parse(word).is_some() => {
-            RefundFailure::parse(word)
-        }
-        _ => {
-            return Err(bad(
-                "The statement's kind must be COMPENSATION_EXECUTED without failure, or COMPENSATION_FAILED with it.",
-            ));
-        }
-    };
-    time(claims.reported_at)?;
-    Ok(CompensationStatement {
-        order_id: named(&claims.order_id, "order_id")?,
-        compensation_id: named(&claims.compensation_id, "compensation_id")?,
-        amount: amount(&claims.currency_code, claims.minor_units)?,
-        compensation_reference: reference(claims.compensation_reference, "compensation_reference")?,
-        failure,
-    })
-}
+impl Claims for CompensationClaims {
+    const TYPE: &'static str = COMPENSATION_STATEMENT_TYPE;
+    const MEMBERS: &'static str = "aud, kind, order_id, compensation_id, minor_units, currency_code, \
+                                   compensation_reference and reported_at, and with failure if it failed";
+    const TIME: &'static str = "reported_at";
+    type Stated = CompensationStatement;
 
-/// Reads what a partner signed of a chargeback.
-pub fn chargeback(token: &str, key: &PublicKey) -> Result<ChargebackStatement, Refusal> {
-    let claims: ChargebackClaims = claims(
-        token,
-        key,
-        "aud, kind, order_id, payment_reference, chargeback_reference, minor_units, currency_code and reported_at",
-    )?;
-    audience(&claims.aud)?;
-    let state = match claims.kind.as_str() {
-        "CHARGEBACK_OPENED" => ChargebackState::Opened,
-        "CHARGEBACK_WON" => ChargebackState::Won,
-        "CHARGEBACK_LOST" => ChargebackState::Lost,
-        _ => {
-            return Err(bad(
-                "The statement's kind must be CHARGEBACK_OPENED, CHARGEBACK_WON or CHARGEBACK_LOST.",
-            ));
-        }
-    };
-    Ok(ChargebackStatement {
-        state,
-        order_id: named(&claims.order_id, "order_id")?,
-        payment_reference: reference(claims.payment_reference, "payment_reference")?,
-        chargeback_reference: reference(claims.chargeback_reference, "chargeback_reference")?,
-        amount: amount(&claims.currency_code, claims.minor_units)?,
-        report_time: time(claims.reported_at)?,
-    })
-}
+    fn audience(&self) -> Option<&OneOrMany> {
+        Some(&self.aud)
+    }
 
-fn claims<T: DeserializeOwned>(token: &str, key: &PublicKey, fields: &str) -> Result<T, Refusal> {
-    let payload = jws::verify(token, key)
-        .map_err(|error| bad(format!("The statement's signature does not hold: {error}.")))?;
-    serde_json::from_slice(&payload).map_err(|_| {
-        bad(format!(
-            "The statement must be a JSON object with {fields}."
-        ))
-    })
-}
+    fn time(&self) -> i64 {
+        self.reported_at
+    }
 
-fn audience(aud: &OneOrMany) -> Result<(), Refusal> {
-    match aud.has(AUDIENCE) {
-        true => Ok(()),
-        false => Err(bad("The statement's aud must be or contain \"vitrine\".")),
+    fn read(self, _: Micros) -> Result<CompensationStatement, Refusal> {
+        let failure = match (self.kind.as_str(), self.failure.as_deref()) {
+            ("COMPENSATION_EXECUTED", None) => None,
+            ("COMPENSATION_FAILED", Some(word)) if RefundFailure::parse(word).is_some() => {
+                RefundFailure::parse(word)
+            }
+            _ => {
+                return Err(bad(
+                    "The statement's kind must be COMPENSATION_EXECUTED without failure, or COMPENSATION_FAILED with it.",
+                ));
+            }
+        };
+        Ok(CompensationStatement {
+            order_id: named(&self.order_id, "order_id")?,
+            compensation_id: named(&self.compensation_id, "compensation_id")?,
+            amount: amount(&self.currency_code, self.minor_units)?,
+            compensation_reference: reference(
+                self.compensation_reference,
+                "compensation_reference",
+            )?,
+            failure,
+        })
     }
 }
 
-fn named<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Refusal> {
-    text.parse()
-        .map_err(|_| bad(format!("The statement's {field} is no such id.")))
-}
+impl Claims for ChargebackClaims {
+    const TYPE: &'static str = CHARGEBACK_STATEMENT_TYPE;
+    const MEMBERS: &'static str = "aud, kind, order_id, payment_reference, chargeback_reference, minor_units, \
+                                   currency_code and reported_at";
+    const TIME: &'static str = "reported_at";
+    type Stated = ChargebackStatement;
 
-fn currency(code: &str) -> Result<Currency, Refusal> {
-    code.parse()
-        .map_err(|_| bad("The statement's currency_code must be an ISO 4217 code in capitals."))
+    fn audience(&self) -> Option<&OneOrMany> {
+        Some(&self.aud)
+    }
+
+    fn time(&self) -> i64 {
+        self.reported_at
+    }
+
+    fn read(self, time: Micros) -> Result<ChargebackStatement, Refusal> {
+        let state = match self.kind.as_str() {
+            "CHARGEBACK_OPENED" => ChargebackState::Opened,
+            "CHARGEBACK_WON" => ChargebackState::Won,
+            "CHARGEBACK_LOST" => ChargebackState::Lost,
+            _ => {
+                return Err(bad(
+                    "The statement's kind must be CHARGEBACK_OPENED, CHARGEBACK_WON or CHARGEBACK_LOST.",
+                ));
+            }
+        };
+        Ok(ChargebackStatement {
+            state,
+            order_id: named(&self.order_id, "order_id")?,
+            payment_reference: reference(self.payment_reference, "payment_reference")?,
+            chargeback_reference: reference(self.chargeback_reference, "chargeback_reference")?,
+            amount: amount(&self.currency_code, self.minor_units)?,
+            report_time: time,
+        })
+    }
 }
 
 fn amount(code: &str, minor_units: i64) -> Result<Money, Refusal> {
@@ -250,22 +252,4 @@ fn amount(code: &str, minor_units: i64) -> Result<Money, Refusal> {
         return Err(bad("The statement's minor_units must be positive."));
     }
     Ok(Money::new(currency(code)?, minor_units))
-}
-
-fn reference(text: String, field: &str) -> Result<String, Refusal> {
-    if (1..=REFERENCE_CHARS_MAX).contains(&text.chars().count()) && !text.contains('\0') {
-        return Ok(text);
-    }
-    Err(bad(format!(
-        "The statement's {field} must have 1 to 128 characters."
-    )))
-}
-
-fn time(seconds: i64) -> Result<Micros, Refusal> {
-    if (0..=TIME_MAX_S).contains(&seconds) {
-        return Ok(Micros::from_seconds(seconds));
-    }
-    Err(bad(
-        "The statement's reported_at must be in seconds since 1970 UTC.",
-    ))
 }
