@@ -82,9 +82,10 @@ impl PgBackend {
         PgBackend::open_with(shared, max)
     }
 
-    /// For one that runs a unit at a time; a connection that has to go may still be there when the next comes.
+    /// For one that runs a unit at a time: always on the same connection, whose server process then has all that
+    /// it needs at hand.
     pub(crate) fn open_apart(shared: Arc<Shared>) -> Result<Self, StoreError> {
-        PgBackend::open_with(shared, 2)
+        PgBackend::open_with(shared, 1)
     }
 
     fn open_with(shared: Arc<Shared>, max_connections: u32) -> Result<Self, StoreError> {

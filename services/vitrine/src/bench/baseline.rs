@@ -13,45 +13,55 @@ use super::Bench;
 use super::house::start_postgres;
 use super::report::Report;
 
-/// Tables as narrow as they can be, without any check beyond the stock's own.
+/// What a shop would store of an order by itself, without attribution, audit and limits: a random id, the partner's
+/// own key once, who, how much, how long it is held, what of it, and what others are told.
 const TABLES: &str = "
 DROP TABLE IF EXISTS stock, orders, order_lines, feed;
-CREATE TABLE stock (stock_id bigint PRIMARY KEY, available bigint NOT NULL CHECK (available >= 0), held bigint NOT NULL);
-CREATE TABLE orders (order_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, shopper_ref text NOT NULL,
-    state text NOT NULL, payable bigint NOT NULL, place_time timestamptz NOT NULL);
-CREATE TABLE order_lines (order_id bigint NOT NULL, line bigint NOT NULL, stock_id bigint NOT NULL,
-    quantity bigint NOT NULL, price bigint NOT NULL, PRIMARY KEY (order_id, line));
-CREATE TABLE feed (position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id bigint NOT NULL, content text NOT NULL);
-INSERT INTO stock VALUES (1, 1000000000000, 0);
+CREATE TABLE stock (stock_id text PRIMARY KEY, available bigint NOT NULL CHECK (available >= 0), held bigint NOT NULL);
+CREATE TABLE orders (order_id uuid PRIMARY KEY, partner_id text NOT NULL, partner_order_id text NOT NULL,
+    shopper_ref text NOT NULL, state text NOT NULL, currency_code text NOT NULL, payable bigint NOT NULL,
+    region_code text NOT NULL, place_time timestamptz NOT NULL, hold_expire_time timestamptz NOT NULL,
+    UNIQUE (partner_id, partner_order_id));
+CREATE INDEX orders_by_hold ON orders (hold_expire_time) WHERE state = 'PENDING_PAYMENT';
+CREATE TABLE order_lines (order_id uuid NOT NULL REFERENCES orders, line bigint NOT NULL, stock_id text NOT NULL,
+    sku text NOT NULL, title text NOT NULL, quantity bigint NOT NULL, price bigint NOT NULL, PRIMARY KEY (order_id, line));
+CREATE TABLE feed (position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id uuid NOT NULL, content jsonb NOT NULL);
+INSERT INTO stock VALUES ('stock-1', 1000000000000, 0);
 ";
 
 /// One order: the hot row last, so that it is locked for as short as can be.
 const HOT_ROW: &str = r"
 \set shopper random(1, 1000000)
+\set key random(1, 1000000000000)
 BEGIN;
-INSERT INTO orders (shopper_ref, state, payable, place_time) VALUES ('s-' || :shopper, 'PENDING_PAYMENT', 34500, now()) RETURNING order_id \gset
-INSERT INTO order_lines VALUES (:order_id, 1, 1, 1, 34500);
-INSERT INTO feed (order_id, content) VALUES (:order_id, 'order placed: one unit for 345.00 EUR, held for ten minutes');
-UPDATE stock SET available = available - 1, held = held + 1 WHERE stock_id = 1 AND available >= 1;
+INSERT INTO orders VALUES (gen_random_uuid(), 'partner_01j', 'order-' || :key, 's-' || :shopper, 'PENDING_PAYMENT', 'EUR',
+    34500, 'FR', now(), now() + interval '10 minutes') RETURNING order_id \gset
+INSERT INTO order_lines VALUES (:order_id, 1, 'stock-1', 'MASK-50', 'Hydrating mask, 50 ml', 1, 34500);
+INSERT INTO feed (order_id, content) VALUES (:order_id, jsonb_build_object('change', 'PLACED', 'order_id', :order_id::text,
+    'shopper_ref', 's-' || :shopper, 'payable', 34500, 'currency_code', 'EUR', 'state', 'PENDING_PAYMENT'));
+UPDATE stock SET available = available - 1, held = held + 1 WHERE stock_id = 'stock-1' AND available >= 1;
 COMMIT;
 ";
 
 /// A hundred orders, made by the server itself: a ceiling.
 const BATCH: &str = r"
+\set key random(1, 1000000000000)
 BEGIN;
 WITH placed AS (
-    INSERT INTO orders (shopper_ref, state, payable, place_time)
-    SELECT 's-' || n, 'PENDING_PAYMENT', 34500, now() FROM generate_series(1, 100) AS n RETURNING order_id
+    INSERT INTO orders SELECT gen_random_uuid(), 'partner_01j', 'order-' || (:key::bigint + n), 's-' || n, 'PENDING_PAYMENT',
+        'EUR', 34500, 'FR', now(), now() + interval '10 minutes' FROM generate_series(1, 100) AS n
+    RETURNING order_id, shopper_ref
 ), lines AS (
-    INSERT INTO order_lines SELECT order_id, 1, 1, 1, 34500 FROM placed
+    INSERT INTO order_lines SELECT order_id, 1, 'stock-1', 'MASK-50', 'Hydrating mask, 50 ml', 1, 34500 FROM placed
 )
-INSERT INTO feed (order_id, content) SELECT order_id, 'order placed: one unit for 345.00 EUR, held for ten minutes' FROM placed;
-UPDATE stock SET available = available - 100, held = held + 100 WHERE stock_id = 1 AND available >= 100;
+INSERT INTO feed (order_id, content) SELECT order_id, jsonb_build_object('change', 'PLACED', 'order_id', order_id,
+    'shopper_ref', shopper_ref, 'payable', 34500, 'currency_code', 'EUR', 'state', 'PENDING_PAYMENT') FROM placed;
+UPDATE stock SET available = available - 100, held = held + 100 WHERE stock_id = 'stock-1' AND available >= 100;
 COMMIT;
 ";
 
 /// One row, by one client: what a commit takes.
-const COMMIT: &str = "INSERT INTO feed (order_id, content) VALUES (0, 'a row');\n";
+const COMMIT: &str = "INSERT INTO feed (order_id, content) VALUES (gen_random_uuid(), '{}');\n";
 
 const ORDERS_PER_BATCH: f64 = 100.0;
 
@@ -84,9 +94,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Starts it; each run takes so many seconds.
-    pub fn start(seconds: u32, quick: bool) -> anyhow::Result<Baseline> {
-        let postgres = start_postgres(&[]).map_err(|error| {
+    /// Starts it with settings beside those it comes with; each run takes so many seconds.
+    pub fn start(seconds: u32, quick: bool, settings: &[String]) -> anyhow::Result<Baseline> {
+        let postgres = start_postgres(settings).map_err(|error| {
             anyhow::anyhow!("{error:#}. Without --no-baseline there are ratios to PostgreSQL's own speed, which need it")
         })?;
         let Some(pgbench) = find_pgbench(postgres.programs()) else {

@@ -67,6 +67,9 @@ pub struct FlashSaleArgs {
     /// How long each of pgbench's runs takes.
     #[arg(long, value_name = "SECONDS", default_value_t = 4)]
     baseline_seconds: u32,
+    /// Every flush of PostgreSQL takes so much longer, pgbench's too: how it would be on a slower disk.
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
+    flush_delay_us: u32,
 }
 
 /// A part of the benchmark.
@@ -101,6 +104,14 @@ impl FlashSaleArgs {
             bail!("nothing is sold to nobody: --units, --crowd and --in-flight are at least 1");
         }
         Ok(())
+    }
+
+    /// PostgreSQL's own pause before a flush, taken whoever else is there.
+    fn slow_flush(&self) -> Vec<String> {
+        match self.flush_delay_us {
+            0 => Vec::new(),
+            us => vec![format!("commit_delay={us}"), "commit_siblings=0".into()],
+        }
     }
 
     fn length(&self, usual: f64) -> Duration {
@@ -139,10 +150,14 @@ struct Run<'a> {
 pub async fn run(bench: &Bench, args: &FlashSaleArgs) -> anyhow::Result<Report> {
     args.check()?;
     let mut baseline = match args.runs(PhaseName::Baseline) {
-        true => Some(Baseline::start(args.baseline_seconds, args.common.quick)?),
+        true => Some(Baseline::start(
+            args.baseline_seconds,
+            args.common.quick,
+            &args.slow_flush(),
+        )?),
         false => None,
     };
-    let house = bench.house(&[], &[])?;
+    let house = bench.house(&[], &args.slow_flush())?;
     let mut report = Report::new(bench, "flash-sale", &house);
     report.rounded(
         "fdatasync_us",
