@@ -345,6 +345,16 @@ service! {
         revoke_payment_key: RevokePaymentKeyRequest => RevokePaymentKeyResponse;
         register_outlet: RegisterOutletRequest => RegisterOutletResponse;
         list_outlets: ListOutletsRequest => ListOutletsResponse;
+        update_partner_access: UpdatePartnerAccessRequest => UpdatePartnerAccessResponse;
+        get_partner_access: GetPartnerAccessRequest => GetPartnerAccessResponse;
+        list_partner_access: ListPartnerAccessRequest => ListPartnerAccessResponse;
+        add_token_key: AddTokenKeyRequest => AddTokenKeyResponse;
+        retire_token_key: RetireTokenKeyRequest => RetireTokenKeyResponse;
+        revoke_token_key: RevokeTokenKeyRequest => RevokeTokenKeyResponse;
+        list_token_keys: ListTokenKeysRequest => ListTokenKeysResponse;
+        add_client_certificate: AddClientCertificateRequest => AddClientCertificateResponse;
+        revoke_client_certificate: RevokeClientCertificateRequest => RevokeClientCertificateResponse;
+        list_client_certificates: ListClientCertificatesRequest => ListClientCertificatesResponse;
     }
 }
 

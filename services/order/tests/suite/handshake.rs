@@ -28,6 +28,7 @@ fn story(entries: &[pb::OrderFeedEntry]) -> Vec<String> {
         Content::ConversionChanged(_) => "conversion".into(),
         Content::Compensation(_) => "compensation".into(),
         Content::Chargeback(_) => "chargeback".into(),
+        Content::ShopperErasureRequested(_) => "erasure".into(),
     };
     entries.iter().map(word).collect()
 }
