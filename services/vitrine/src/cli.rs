@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, VitrineConfig};
-use crate::{bench, demo, import, migrate, ops, probe, serve, token};
+use crate::{audit, bench, demo, import, migrate, ops, probe, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
@@ -51,9 +51,9 @@ enum Command {
     Config,
     /// Mint development tokens and sign payment statements with the keys of the data folder.
     Token(token::TokenArgs),
-    /// Check the audit trails of the databases.
+    /// Check the audit trails of the databases, and sign where they end.
     #[command(subcommand)]
-    Audit(ops::Audit),
+    Audit(audit::Audit),
     /// See and mend what the consumers of feeds have put aside.
     #[command(subcommand)]
     Feed(ops::Feed),
@@ -186,7 +186,7 @@ impl Cli {
                 Err(error) => Err(error.into()),
             },
             Command::Token(args) => token::run(&config, &args).map(|()| ExitCode::SUCCESS),
-            Command::Audit(asked) => ops::audit(&config, &asked).await,
+            Command::Audit(asked) => audit::run(&config, asked).await,
             Command::Feed(asked) => ops::feed(&config, &asked).await,
             Command::Probe(args) => {
                 probe::run(&config, args.address, args.service, args.wait).await

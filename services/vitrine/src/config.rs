@@ -13,6 +13,7 @@ use kit::wire::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use store::DbConfig;
 
+use crate::audit::AuditConfig;
 use crate::cli::Service;
 
 /// Configuration of a process of the suite.
@@ -38,6 +39,8 @@ pub struct VitrineConfig {
     pub telemetry: TelemetryConfig,
     /// How a process ends.
     pub drain: DrainConfig,
+    /// Signed checkpoints of the audit trails.
+    pub audit: AuditConfig,
     /// Where each service's data is; an empty url means a SQLite file in the data folder.
     pub database: Databases,
     /// Where services that do not run in this process are.
@@ -87,6 +90,17 @@ impl Databases {
             Service::Order => &self.order,
             Service::Fulfillment => &self.fulfillment,
         }
+    }
+
+    /// Names another place for a service's data.
+    pub fn set_url(&mut self, service: Service, url: &str) {
+        let database = match service {
+            Service::Catalog => &mut self.catalog,
+            Service::Room => &mut self.room,
+            Service::Order => &mut self.order,
+            Service::Fulfillment => &mut self.fulfillment,
+        };
+        url.clone_into(&mut database.url);
     }
 }
 
@@ -142,6 +156,7 @@ impl Default for VitrineConfig {
                 ..TelemetryConfig::default()
             },
             drain: DrainConfig::default(),
+            audit: AuditConfig::default(),
             database: Databases::default(),
             peers: Peers::default(),
             catalog: catalog::Config::default(),

@@ -1,5 +1,6 @@
 //! The one program of the suite: every role of it is a subcommand, and the code path is always config → assemble → run.
 
+pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod config;

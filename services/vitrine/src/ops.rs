@@ -1,5 +1,5 @@
-//! `vitrine audit` and `vitrine feed`: what people who run the suite look at and mend, on the databases themselves, so
-//! that it works with the services up or down.
+//! `vitrine feed`: what people who run the suite look at and mend, on the databases themselves, so that it works with the
+//! services up or down. `vitrine audit` opens databases and speaks in the same way.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,22 +14,11 @@ use kit::clock::{Clock, Micros, SharedClock, SystemClock};
 use kit::errors::Fault;
 use kit::ids::{SharedIds, SystemIds};
 use store::Db;
-use store::audit::{Verdict, verify};
 use store::consumer::{ParkedEntry, Standing, consumers, parked, retry_now, skip};
 
 use crate::cli::Service;
 use crate::config::VitrineConfig;
 use crate::migrate;
-
-/// What `vitrine audit` does.
-#[derive(Debug, Subcommand)]
-pub enum Audit {
-    /// Recompute the chain of every audit row; exits 1 when a row was changed, put in or taken out.
-    Verify {
-        /// Which services; all of them when none is named.
-        services: Vec<Service>,
-    },
-}
 
 /// What `vitrine feed` does.
 #[derive(Debug, Subcommand)]
@@ -93,15 +82,9 @@ impl By {
 
 /// What is printed, and whether all is well.
 #[derive(Debug, PartialEq, Eq)]
-struct Found {
-    text: String,
-    well: bool,
-}
-
-/// Does what `vitrine audit` was asked.
-pub async fn audit(config: &VitrineConfig, asked: &Audit) -> anyhow::Result<ExitCode> {
-    let Audit::Verify { services } = asked;
-    say(verified(config, services).await?)
+pub(crate) struct Found {
+    pub(crate) text: String,
+    pub(crate) well: bool,
 }
 
 /// Does what `vitrine feed` was asked.
@@ -116,52 +99,12 @@ pub async fn feed(config: &VitrineConfig, asked: &Feed) -> anyhow::Result<ExitCo
     say(found?)
 }
 
-fn say(found: Found) -> anyhow::Result<ExitCode> {
+pub(crate) fn say(found: Found) -> anyhow::Result<ExitCode> {
     println!("{}", found.text);
     Ok(if found.well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
-}
-
-async fn verified(config: &VitrineConfig, services: &[Service]) -> anyhow::Result<Found> {
-    let services = match services {
-        [] => &Service::ALL[..],
-        named => named,
-    };
-    let (mut table, mut broken) = (table(&["service", "rows", "verdict", "last link"]), 0);
-    for &service in services {
-        let db = open(config, service).await?;
-        let verdict = verify(&db, &Caller::system("operator"), 1, None).await;
-        db.close().await;
-        let verdict = verdict
-            .map_err(spoken)
-            .with_context(|| format!("the audit trail of {} could not be read", service.name()))?;
-        let cells = match verdict {
-            Verdict::Intact { rows, last_hash } => [
-                number(rows),
-                Cell::new("intact"),
-                Cell::new(hex::encode(&last_hash)),
-            ],
-            Verdict::Broken { position, why } => {
-                broken += 1;
-                let what = format!("BROKEN at position {position}: {why}");
-                [Cell::new(""), Cell::new(what), Cell::new("")]
-            }
-        };
-        table.add_row([Cell::new(service.name())].into_iter().chain(cells));
-    }
-    let advice = match broken {
-        0 => "\nKeep the last links elsewhere: a chain that was rewritten as a whole has others.",
-        _ => {
-            "\nA row was changed outside the suite. Keep this database as it is, compare it with a backup from before, \
-             and find out who could write to it."
-        }
-    };
-    Ok(Found {
-        text: format!("{table}{advice}"),
-        well: broken == 0,
     })
 }
 
@@ -341,7 +284,7 @@ fn entries_table(entries: &[ParkedEntry], now: Micros) -> Table {
 }
 
 /// A service's database as it is: nothing is made and nothing is migrated.
-async fn open(config: &VitrineConfig, service: Service) -> anyhow::Result<Db> {
+pub(crate) async fn open(config: &VitrineConfig, service: Service) -> anyhow::Result<Db> {
     let database = config.database_of(service);
     let file = database.url.strip_prefix("sqlite:");
     if let Some(file) = file.map(|rest| rest.split('?').next().unwrap_or(rest))
@@ -379,14 +322,14 @@ async fn open(config: &VitrineConfig, service: Service) -> anyhow::Result<Db> {
 }
 
 /// A refusal or fault in one sentence.
-fn spoken(fault: Fault) -> anyhow::Error {
+pub(crate) fn spoken(fault: Fault) -> anyhow::Error {
     match fault {
         Fault::Refused(refusal) => anyhow::anyhow!("{}", refusal.message),
         other => anyhow::Error::new(other),
     }
 }
 
-fn table(columns: &[&str]) -> Table {
+pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
@@ -394,7 +337,7 @@ fn table(columns: &[&str]) -> Table {
     table
 }
 
-fn number(number: i64) -> Cell {
+pub(crate) fn number(number: i64) -> Cell {
     Cell::new(number).set_alignment(CellAlignment::Right)
 }
 

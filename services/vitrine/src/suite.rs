@@ -22,6 +22,7 @@ use kit::wire::Wire;
 use store::Db;
 use tonic::service::Routes;
 
+use crate::audit::Exporters;
 use crate::cli::Service;
 use crate::config::VitrineConfig;
 use crate::{keys, migrate};
@@ -48,6 +49,7 @@ pub struct Suite {
     /// The life of the process.
     pub lifecycle: Lifecycle,
     databases: Vec<Db>,
+    checkpoints: Exporters,
     admin: AdminHandle,
 }
 
@@ -140,6 +142,7 @@ impl Suite {
         for mut parts in assembled {
             lifecycle.adopt(&mut parts);
         }
+        let checkpoints = Exporters::start(config, databases.values(), &clock, &ids, &lifecycle)?;
         let address = server.local_addr();
         lifecycle.spawn("grpc", server.serve(front, &lifecycle));
         let admin = admin.serve(AdminState {
@@ -152,6 +155,7 @@ impl Suite {
             admin_address: admin.local_addr(),
             lifecycle,
             databases: databases.into_values().collect(),
+            checkpoints,
             admin,
         })
     }
@@ -166,6 +170,7 @@ impl Suite {
     /// Closes the databases and the admin port, after a drain.
     pub async fn close(self) {
         let closing = async {
+            self.checkpoints.finish().await;
             for db in &self.databases {
                 db.close().await;
             }

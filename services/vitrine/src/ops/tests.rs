@@ -5,6 +5,7 @@ use store::sql;
 use testkit::{Setup, TestDb, on_both_engines, op};
 
 use super::*;
+use crate::audit::{self, Asked};
 use crate::config::Flags;
 
 fn setup() -> Setup {
@@ -55,6 +56,14 @@ async fn furnish(t: &TestDb) {
         })
     });
     t.execute(rows).await.expect("furnished");
+}
+
+async fn verified(config: &VitrineConfig, services: &[Service]) -> anyhow::Result<Found> {
+    let asked = Asked {
+        services: services.to_vec(),
+        ..Asked::default()
+    };
+    audit::verified(config, &asked).await
 }
 
 async fn asked(t: &TestDb, feed: Feed) -> anyhow::Result<Found> {
