@@ -154,10 +154,7 @@ fn a_bound_issuer_speaks_for_its_partner_alone() {
         .clone()
         .named("vitrine")
         .mint(Claims::partner("x", &partner()), HOUR);
-    assert_eq!(
-        b.verifier.verify(&borrowed),
-        Err(AuthError::UnknownKey)
-    );
+    assert_eq!(b.verifier.verify(&borrowed), Err(AuthError::UnknownKey));
 }
 
 #[rstest]

@@ -310,6 +310,26 @@ fn a_slower_disk_does_not_starve_the_server_and_a_faster_one_is_used_at_once() {
     }
 }
 
+/// Between two batches nothing ends and many looks tell nothing; the time counts all the same once one has told.
+#[test]
+fn a_flood_finds_the_whole_server_soon_though_its_batches_are_slow() {
+    let mut world = World::new(Server::lane(512, ms(103.0), ms(0.15)));
+    let capacity = world.server.capacity();
+    let load = |times: f64| Load {
+        important: capacity * times,
+        critical: capacity * times * 0.1,
+        reading: 0.0,
+    };
+    world.run(3.0, load(3.0));
+    world.run(6.0, load(0.5));
+    world.run(1.5, load(9.0));
+    let outcome = world.run(3.0, load(9.0));
+    assert!(
+        is_nearly_peak(&outcome, 3.0, capacity),
+        "{outcome:?} of {capacity}"
+    );
+}
+
 #[test]
 fn those_who_only_look_give_way_first() {
     let mut world = World::new(Server::workers(8, Duration::from_millis(20)));

@@ -50,6 +50,8 @@ pub(super) struct Limit {
     settled_at: Option<Instant>,
     /// Steps up since the last one down.
     calm: f64,
+    /// Rounds that passed while nothing ended: a batch tells of all the time that it took.
+    untold: f64,
 }
 
 /// What a look came to.
@@ -84,6 +86,7 @@ impl Limit {
             limit: max as f64,
             settled_at: None,
             calm: CALM,
+            untold: 0.0,
         }
     }
 
@@ -98,20 +101,28 @@ impl Limit {
         let wait = seen.wait.as_secs_f64();
         let turned_away = seen.away * AWAY_ONE_IN > seen.ended;
         let unknown = seen.queued == 0 && seen.stale > 0;
+        let rounds = f64::from(rounds) + std::mem::take(&mut self.untold);
         if wait > target || turned_away {
             self.shrink(now, seen, turned_away);
         } else if wait < target / 2.0 && !unknown {
             let stuck = seen.ended == 0 && seen.busy;
-            let pace: f64 = match (seen.wanted, stuck) {
-                (true, true) => 1.0,
-                (true, false) if self.calm >= CALM => GROW,
+            if stuck && seen.wanted {
+                self.untold = rounds;
+                return self.found(before);
+            }
+            let pace: f64 = match seen.wanted {
+                true if self.calm >= CALM => GROW,
                 _ => DRIFT,
             };
             let slowly = (seen.took.as_secs_f64() / 2.0 / each.as_secs_f64().max(1e-6)).max(1.0);
-            let rounds = (f64::from(rounds) / slowly).min(ROUNDS_MAX);
+            let rounds = (rounds / slowly).min(ROUNDS_MAX);
             self.calm += rounds;
             self.limit = (self.limit * pace.powf(rounds)).min(self.bounds.max as f64);
         }
+        self.found(before)
+    }
+
+    fn found(&self, before: usize) -> Found {
         Found {
             limit: self.get(),
             fell: self.get() < before,
