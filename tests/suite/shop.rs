@@ -275,7 +275,7 @@ impl Shop {
         order_id: &str,
         reference: &str,
     ) -> Result<order::ConfirmPaymentResponse, Status> {
-        let claims = json!({ "order_id": order_id, "kind": "CHARGE", "minor_units": PRICE, "currency_code": "EUR", "payment_reference": reference, "paid_at": 1_790_000_000 });
+        let claims = json!({ "order_id": order_id, "kind": "CHARGE", "minor_units": PRICE, "currency_code": "EUR", "payment_reference": reference, "paid_at": 1_700_000_000 });
         let request = order::ConfirmPaymentRequest {
             order_id: order_id.into(),
             payment_reference: reference.into(),

@@ -18,7 +18,7 @@ use crate::keys;
 pub const STATEMENT_TYPE: &str = "vitrine-payment+jwt";
 
 /// Every scope that partners may have.
-const PARTNER_SCOPES: [&str; 11] = [
+const PARTNER_SCOPES: [&str; 13] = [
     "catalog.read",
     "catalog.write",
     "room.read",
@@ -29,11 +29,13 @@ const PARTNER_SCOPES: [&str; 11] = [
     "return.write",
     "care.read",
     "care.write",
+    "privacy.read",
+    "privacy.write",
     "feed.read",
 ];
 
 /// Every scope of the retailer; roles narrow them.
-const RETAILER_SCOPES: [&str; 16] = [
+const RETAILER_SCOPES: [&str; 18] = [
     "catalog.read",
     "catalog.write",
     "room.read",
@@ -45,6 +47,8 @@ const RETAILER_SCOPES: [&str; 16] = [
     "fulfillment.write",
     "care.read",
     "care.write",
+    "privacy.read",
+    "privacy.write",
     "feed.read",
     "conversion.write",
     "rate.read",
@@ -187,6 +191,7 @@ pub fn run(config: &VitrineConfig, args: &TokenArgs) -> anyhow::Result<()> {
             reference,
         } => {
             let statement = serde_json::json!({
+                "aud": config.order.statement_audience,
                 "order_id": order,
                 "kind": "CHARGE",
                 "minor_units": minor_units,

@@ -3,7 +3,9 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import grpc from '@grpc/grpc-js';
+import { createPrivateKey } from 'node:crypto';
 import { Partner, Refused } from './client.mjs';
+import { callSigned, signRequest } from './signed.mjs';
 
 const { status: Code } = grpc;
 const partner = new Partner(process.argv[2], process.argv[3]);
@@ -20,6 +22,13 @@ async function refused(call, code, reason) {
 
 const unknown = { orderId: 'order_01jznq5w2qe4ta7xz0000000zz' };
 await refused(partner.call(orders, 'GetOrder', unknown), Code.NOT_FOUND, 'NOT_FOUND');
+
+// A signature as the suite's own tests have it, and one on its way.
+const known = createPrivateKey('-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n');
+const path = '/vitrine.order.v1.OrderService/GetOrder';
+const made = signRequest(known, 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k', path, Buffer.from('\n\x07order_1'), 'Bearer a.b.c', 1790000000, '0123456789abcdef');
+assert.equal(made.signature, 'sig=:C5uZqaSIV0WI4fEI1fa+od90KR/UZzbIEqoJ4wnfeLzTAK/0sauspL6HkM2/40G3AozbKEFLyakoKW2rroqfCw==:');
+await refused(callSigned(partner, orders, 'GetOrder', unknown).catch((/** @type {any} */ error) => { throw new Refused(error); }), Code.NOT_FOUND, 'NOT_FOUND');
 
 const { listings } = await partner.call(partner.client(catalog.v1.ListingService), 'ListListings', {});
 const gone = listings.find((/** @type {any} */ listing) => listing.title.includes('sold out'));

@@ -60,6 +60,7 @@ export async function buy(listing) {
   const { payable } = placed.amount;
   const paymentReference = `charge-${partnerOrderId}`;
   const statement = await partner.sign('vitrine-payment+jwt', {
+    aud: 'vitrine',
     kind: 'CHARGE',
     order_id: orderId,
     payment_reference: paymentReference,

@@ -17,6 +17,8 @@ from grpc_status import rpc_status
 
 import client
 from client import Code, Partner, Refused
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from signed import call_signed, sign_request
 from vitrine.catalog.v1.listing_service_pb2 import ListListingsRequest
 from vitrine.catalog.v1.listing_service_pb2_grpc import ListingServiceStub
 from vitrine.order.v1 import order_pb2 as pb
@@ -40,6 +42,22 @@ def refused(call: Callable[[], Any], code: grpc.StatusCode, reason: str, **metad
     raise AssertionError(f"{code} {reason} did not come")
 
 
+def signed(unknown: rpc.GetOrderRequest) -> None:
+    """A signature as the suite's own tests have it, and one on its way."""
+    key = Ed25519PrivateKey.from_private_bytes(
+        bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    )
+    path, kid = "/vitrine.order.v1.OrderService/GetOrder", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    made = sign_request(key, kid, path, b"\n\x07order_1", "Bearer a.b.c", 1790000000, "0123456789abcdef")
+    wanted = "C5uZqaSIV0WI4fEI1fa+od90KR/UZzbIEqoJ4wnfeLzTAK/0sauspL6HkM2/40G3AozbKEFLyakoKW2rroqfCw=="
+    assert dict(made)["signature"] == f"sig=:{wanted}:", made
+    try:
+        call_signed(partner, path, unknown, rpc.GetOrderResponse)
+    except grpc.RpcError as error:
+        assert Refused(error).reason == "NOT_FOUND", error
+        print("ok       a signed request is answered")
+
+
 def errors() -> None:
     unknown = rpc.GetOrderRequest(order_id="order_01jznq5w2qe4ta7xz0000000zz")
     refused(lambda: partner.call(orders.GetOrder, unknown), Code.NOT_FOUND, "NOT_FOUND")
@@ -53,6 +71,7 @@ def errors() -> None:
     order.expected_payable.CopyFrom(gone.terms.price.amount)
     named = {"listing_id": gone.listing_id}
     refused(lambda: partner.call(orders.PlaceOrder, order), Code.FAILED_PRECONDITION, "SOLD_OUT", **named)
+    signed(unknown)
     order.person_key = "everywhere"  # the contract has the field, this server does not offer it
     refused(lambda: partner.call(orders.PlaceOrder, order), Code.UNIMPLEMENTED, "NOT_OFFERED")
     partner.auth, own = lambda: [("authorization", "Bearer nobody's")], partner.auth  # type: ignore[method-assign]

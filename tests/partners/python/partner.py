@@ -82,7 +82,7 @@ def buy(listing: Listing) -> str | None:
     # Here an app charges its shopper. Then it says so, signed.
     money, reference = placed.amount.payable, f"charge-{own_id}"
     statement = partner.sign(
-        "vitrine-payment+jwt", kind="CHARGE", order_id=placed.order_id, payment_reference=reference,
+        "vitrine-payment+jwt", aud="vitrine", kind="CHARGE", order_id=placed.order_id, payment_reference=reference,
         minor_units=money.minor_units, currency_code=money.currency_code, paid_at=int(time.time()),
     )  # fmt: skip
     payment = rpc.ConfirmPaymentRequest(order_id=placed.order_id, payment_reference=reference, statement=statement)
