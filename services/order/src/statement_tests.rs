@@ -185,6 +185,35 @@ fn a_payment_names_its_audience_where_that_is_asked_for() {
     }
 }
 
+/// What the README shows is what it says.
+#[test]
+fn the_example_verifies() {
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme
+        .split_once("## Payment statements")
+        .expect("it is there");
+    let token: String = section
+        .split("```")
+        .nth(1)
+        .expect("an example")
+        .split_whitespace()
+        .collect();
+    let jwk = section
+        .split('`')
+        .find(|text| text.contains("OKP"))
+        .expect("its key");
+    let key = PublicKey::from_jwk_json(jwk).expect("a key");
+    let (jws, kid) = unverified::<PaymentClaims>(&token).expect("a statement");
+    let stated = verify::<PaymentClaims>(&jws, &key, &partner(1), &rules(), NOW).expect("genuine");
+    assert_eq!(
+        (stated.amount.minor_units, stated.payment_reference.as_str()),
+        (34_500, "charge-1")
+    );
+    assert!(section.contains(stated.order_id.as_str()) && section.contains(&kid));
+    let payload = jws.verify(&key).expect("genuine");
+    assert!(section.contains(std::str::from_utf8(&payload).expect("JSON")));
+}
+
 mod security {
     use super::*;
 

@@ -79,6 +79,24 @@ fn what_was_signed_holds_and_nothing_else() {
     assert_eq!(read.verify(&stranger, &ABOUT), Err(Problem::Signature));
 }
 
+/// As the partners' programs in Python and Node sign; they have the same test.
+#[test]
+fn samples_sign_alike() {
+    let input = "sig=(\"@path\" \"content-digest\" \"authorization\");created=1790000000;nonce=\"0123456789abcdef\";\
+                 keyid=\"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k\"";
+    let signature = "sig=:C5uZqaSIV0WI4fEI1fa+od90KR/UZzbIEqoJ4wnfeLzTAK/0sauspL6HkM2/40G3AozbKEFLyakoKW2rroqfCw==:";
+    let digest = content_digest(b"\n\x07order_1");
+    let about = Covered {
+        path: "/vitrine.order.v1.OrderService/GetOrder",
+        content_digest: &digest,
+        authorization: "Bearer a.b.c",
+    };
+    let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let key = PublicKey::from_jwk_json(key).expect("the key of RFC 8037");
+    let read = MessageSignature::parse(input, signature).expect("well formed");
+    assert_eq!(read.verify(&key, &about), Ok(()));
+}
+
 /// RFC 9530's own example: the digest of a text.
 #[test]
 fn digests_are_those_of_the_rfc() {
