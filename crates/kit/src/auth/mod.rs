@@ -94,3 +94,6 @@ impl Default for AuthConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

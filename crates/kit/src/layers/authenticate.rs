@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 
 use super::signatures::authorization_of;
 use super::{Call, Handle, LayerDeps, Request, Response, refuse};
-use crate::auth::{AuthError, TokenVerifier};
+use crate::auth::{AuthError, Identity, Listener, Peer, TokenVerifier};
 use crate::caller::{Caller, audience_word};
 use crate::errors::{ErrorReason, Refusal};
 use crate::telemetry::Metrics;
@@ -16,6 +16,7 @@ pub(super) struct Authenticate<N> {
     next: N,
     verifier: TokenVerifier,
     metrics: Metrics,
+    retailer_on_partner_port: bool,
 }
 
 impl<N> Authenticate<N> {
@@ -24,27 +25,39 @@ impl<N> Authenticate<N> {
             next,
             verifier: deps.verifier.clone(),
             metrics: deps.metrics.clone(),
+            retailer_on_partner_port: deps.config.retailer_on_partner_port,
         }
     }
 
-    fn caller(&self, call: &Call, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let identity = self.verifier.verify(bearer(headers)?)?;
-        Ok(identity.caller(&call.request_id, &call.traceparent))
+    async fn identity(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Arc<Identity>, Problem> {
+        let identity = self.verifier.verify_with_new_keys(bearer(headers)?).await?;
+        let listener = peer.map(|peer| peer.listener).unwrap_or_default();
+        if !listener.admits(identity.audience, self.retailer_on_partner_port) {
+            return Err(Problem::WrongListener(listener, identity.audience));
+        }
+        self.verifier.check_peer(&identity, peer)?;
+        Ok(identity)
     }
 }
 
 impl<N: Handle> Handle for Authenticate<N> {
     async fn handle(&self, call: &mut Call, mut request: Request) -> Response {
         if !call.target.is_open() {
-            match self.caller(call, request.headers()) {
-                Ok(caller) => {
+            let peer = Peer::of(request.extensions());
+            match self.identity(request.headers(), peer).await {
+                Ok(identity) => {
+                    let caller = identity.caller(&call.request_id, &call.traceparent);
                     call.span.record("caller", name_for_logs(&caller));
                     call.caller = Some(Arc::new(caller));
                 }
                 Err(problem) => {
                     self.metrics.refused("authenticate", problem.word());
                     tracing::info!(%problem, "a call without a valid token");
-                    return refuse(unauthenticated());
+                    return refuse(problem.refusal());
                 }
             }
         }
@@ -78,15 +91,37 @@ pub(super) enum Problem {
     Malformed,
     #[error("{0}")]
     Token(#[from] AuthError),
+    #[error("a {word} token on the port for others: {0:?}", word = audience_word(*.1))]
+    WrongListener(Listener, Audience),
 }
 
 impl Problem {
+    /// One and the same for all bad tokens. Who has a genuine one is told what else it takes.
+    fn refusal(&self) -> Refusal {
+        match self {
+            Problem::Token(error) if error.is_about_certificate() => Refusal::new(
+                ErrorReason::Unauthenticated,
+                "The token is not good on this connection; connect with the client certificate that it is issued for.",
+            ),
+            Problem::WrongListener(_, audience) => Refusal::new(
+                ErrorReason::WrongListener,
+                format!(
+                    "This port is not for {} tokens; call on the other port of this server.",
+                    audience_word(*audience)
+                ),
+            ),
+            _ => unauthenticated(),
+        }
+    }
+
     /// From a fixed set, for metrics.
     fn word(&self) -> &'static str {
         match self {
             Problem::Missing => "missing",
             Problem::Malformed => "malformed",
             Problem::Token(AuthError::Expired) => "expired",
+            Problem::Token(error) if error.is_about_certificate() => "certificate",
+            Problem::WrongListener(..) => "wrong_listener",
             Problem::Token(_) => "invalid",
         }
     }

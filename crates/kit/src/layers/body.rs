@@ -12,7 +12,6 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
@@ -21,6 +20,7 @@ use super::gate::Permit;
 use super::{Call, LayerDeps, REQUEST_ID, Response, Target, authorize, catch_panic, deadline};
 use crate::errors::{ErrorReason, Refusal};
 use crate::scope::Scope;
+use crate::server::OpenCall;
 use crate::telemetry::{CallTimer, code_name};
 
 const GRPC_STATUS: &str = "grpc-status";
@@ -55,9 +55,13 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
     }
     let stream = target.streams().then(|| StreamLimits {
         deadline: left.map(|left| Box::pin(tokio::time::sleep(left))),
-        drained: drained(deps, connection),
+        drained: drained(deps, connection.as_ref()),
         suspended,
     });
+    // Headers go at once; whatever follows waits until the client has room for it.
+    if let Some(open) = &connection {
+        open.wait();
+    }
     answer.map(|inner| {
         Body::new(CallBody {
             inner,
@@ -66,6 +70,8 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
             scope,
             request_id,
             target,
+            connection,
+            rest: Bytes::new(),
         })
     })
 }
@@ -84,19 +90,19 @@ fn suspension(call: &Call, deps: &LayerDeps) -> Option<BoxFuture<'static, ()>> {
 
 /// Resolves when a stream has to end: at once when its connection is about to close, and some time after
 /// the drain has told streams to end, for those that did not.
-fn drained(deps: &LayerDeps, connection: Option<CancellationToken>) -> BoxFuture<'static, ()> {
+fn drained(deps: &LayerDeps, connection: Option<&OpenCall>) -> BoxFuture<'static, ()> {
     let drain = deps.drain.clone();
     let grace = Duration::from_millis(deps.config.stream_drain_grace_ms);
     let told = async move {
         drain.cancelled_owned().await;
         tokio::time::sleep(grace).await;
     };
-    match connection {
+    match connection.map(|open| open.connection().streams_end()) {
         None => Box::pin(told),
-        Some(connection) => Box::pin(async move {
+        Some(streams_end) => Box::pin(async move {
             tokio::select! {
                 () = told => {}
-                () = connection.cancelled_owned() => {}
+                () = streams_end.cancelled_owned() => {}
             }
         }),
     }
@@ -156,7 +162,14 @@ struct CallBody {
     scope: Arc<Scope>,
     request_id: String,
     target: Target,
+    connection: Option<OpenCall>,
+    /// What is left of the present message. HTTP/2 takes a whole chunk as soon as there is room for one byte of it, and
+    /// keeps the rest; in pieces, a client that makes no room costs one piece.
+    rest: Bytes,
 }
+
+/// What HTTP/2 is given at a time.
+const PIECE: usize = 16_384;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
@@ -170,13 +183,23 @@ impl CallBody {
     /// Ends the answer with this status and lets go of whatever made the rest of it.
     fn cut(&mut self, status: &Status) -> Polled {
         self.inner = Body::empty();
+        self.rest = Bytes::new();
         self.stream = None;
+        self.connection = None;
         self.over(status.code());
         let mut trailers = HeaderMap::new();
         match status.add_header(&mut trailers) {
             Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Err(status) => Poll::Ready(Some(Err(status))),
         }
+    }
+
+    fn next_piece(&mut self) -> Polled {
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        if let Some(open) = &self.connection {
+            open.wait();
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> std::thread::Result<Polled> {
@@ -199,8 +222,16 @@ impl HttpBody for CallBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = self.get_mut();
+        // It is only asked for more when the client has room.
+        if let Some(open) = &this.connection {
+            open.go_on();
+        }
         if this.end.is_none() {
             return Poll::Ready(None);
+        }
+        // A message that was begun is ended, whatever happens meanwhile.
+        if !this.rest.is_empty() {
+            return this.next_piece();
         }
         let limits = this.stream.as_mut();
         if let Some(refusal) = limits.and_then(|limits| limits.poll(cx, &this.target)) {
@@ -212,17 +243,24 @@ impl HttpBody for CallBody {
                 this.cut(&status)
             }
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(polled)) => {
-                match &polled {
-                    Some(Ok(frame)) => {
-                        if let Some(trailers) = frame.trailers_ref() {
-                            this.over(code_in(trailers).unwrap_or(Code::Unknown));
-                        }
-                    }
-                    Some(Err(status)) => this.over(status.code()),
-                    None => this.over(Code::Unknown),
+            Ok(Poll::Ready(Some(Ok(frame)))) => match frame.into_data() {
+                Ok(data) => {
+                    this.rest = data;
+                    this.next_piece()
                 }
-                Poll::Ready(polled)
+                Err(frame) => {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        this.over(code_in(trailers).unwrap_or(Code::Unknown));
+                    }
+                    Poll::Ready(Some(Ok(frame)))
+                }
+            },
+            Ok(Poll::Ready(ended)) => {
+                match &ended {
+                    Some(Err(status)) => this.over(status.code()),
+                    _ => this.over(Code::Unknown),
+                }
+                Poll::Ready(ended)
             }
         }
     }

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use contracts::policy::{Criticality, MethodPolicy};
 use http::HeaderValue;
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::gate::Permit;
 use super::{LayerDeps, Request, trace};
+use crate::auth::Listener;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::scope::Scope;
-use crate::server::ConnectionDrain;
+use crate::server::OpenCall;
 use crate::telemetry::CallTimer;
 
 const HEALTH: [&str; 2] = [
@@ -39,13 +39,16 @@ pub enum Target {
 }
 
 impl Target {
-    pub(super) fn of(path: &str, deps: &LayerDeps) -> Target {
+    pub(super) fn of(path: &str, listener: Listener, deps: &LayerDeps) -> Target {
+        let config = &deps.config;
+        let reflects = config.open_reflection
+            && (listener != Listener::Partner || config.reflection_on_partner_port);
         let known = |paths: [&'static str; 2]| paths.into_iter().find(|known| *known == path);
         if let Some(policy) = deps.policies.method(path) {
             Target::Method(policy.clone())
         } else if let Some(path) = known(HEALTH) {
             Target::Health(path)
-        } else if let Some(path) = known(REFLECTION).filter(|_| deps.config.open_reflection) {
+        } else if let Some(path) = known(REFLECTION).filter(|_| reflects) {
             Target::Reflection(path)
         } else {
             Target::Unknown
@@ -109,7 +112,7 @@ pub struct Call {
     pub(super) span: Span,
     pub(super) timer: Option<CallTimer>,
     pub(super) permit: Option<Permit>,
-    pub(super) connection: Option<CancellationToken>,
+    pub(super) connection: Option<OpenCall>,
     /// The token of a request that is signed, until that was looked at.
     pub(super) authorization: Option<HeaderValue>,
     scope: Option<Arc<Scope>>,
@@ -120,6 +123,7 @@ impl Call {
         request: &Request,
         target: Target,
         permit: Option<Permit>,
+        connection: Option<OpenCall>,
         deps: &LayerDeps,
     ) -> Call {
         Call {
@@ -131,10 +135,7 @@ impl Call {
             span: Span::none(),
             timer: None,
             permit,
-            connection: request
-                .extensions()
-                .get::<ConnectionDrain>()
-                .map(|drain| drain.0.clone()),
+            connection,
             authorization: None,
             scope: None,
         }

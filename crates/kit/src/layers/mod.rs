@@ -30,6 +30,7 @@ mod trace;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use contracts::policy::Policies;
@@ -37,6 +38,7 @@ use futures::future::BoxFuture;
 use http::{Method, StatusCode, header};
 use http_body::Body as _;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -52,10 +54,11 @@ pub use signatures::{
 };
 pub use trace::REQUEST_ID;
 
-use crate::auth::TokenVerifier;
+use crate::auth::{Peer, TokenVerifier};
 use crate::clock::SharedClock;
-use crate::errors::Refusal;
+use crate::errors::{ErrorReason, Refusal};
 use crate::ids::SharedIds;
+use crate::server::{Connection, OpenCall};
 use crate::telemetry::Metrics;
 
 /// A request on its way in.
@@ -81,6 +84,14 @@ pub struct LayersConfig {
     pub stream_drain_grace_ms: u64,
     /// Whether server reflection answers callers without a token.
     pub open_reflection: bool,
+    /// Whether it does so on the port for partners too, where there are two.
+    pub reflection_on_partner_port: bool,
+    /// Whether the retailer may call on the port for partners too, where there are two.
+    pub retailer_on_partner_port: bool,
+    /// Calls of one connection at the same time that need no credential: health, reflection.
+    pub max_open_calls_per_connection: usize,
+    /// Reflections at the same time, over all connections; their answers are large.
+    pub max_reflections: usize,
     /// Who is refused first under load.
     pub shed: ShedConfig,
     /// How many calls each caller may make.
@@ -96,6 +107,10 @@ impl Default for LayersConfig {
             max_request_bytes: 1_048_576,
             stream_drain_grace_ms: 2_000,
             open_reflection: true,
+            reflection_on_partner_port: false,
+            retailer_on_partner_port: false,
+            max_open_calls_per_connection: 16,
+            max_reflections: 64,
             shed: ShedConfig::default(),
             rate_limit: RateLimitConfig::default(),
             signatures: SignatureConfig::default(),
@@ -134,7 +149,8 @@ pub fn layered_with(
     signatures: Option<RequestSignatures>,
 ) -> LayeredService {
     let config = &deps.config;
-    let routed = routed::Routed::new(routes, config);
+    let handed_over = Arc::new(AtomicU64::new(0));
+    let routed = routed::Routed::new(routes, config, handed_over.clone());
     let shed = Arc::new(shed::Shed::new(config, deps));
     let signed = signatures::CheckSignature::new(routed, signatures, deps);
     let rate_limit = rate_limit::RateLimit::new(signed, shed.clone());
@@ -148,6 +164,8 @@ pub fn layered_with(
         entry: Arc::new(Stack {
             top,
             shed,
+            reflections: Arc::new(Semaphore::new(config.max_reflections)),
+            handed_over,
             deps: deps.clone(),
         }),
     }
@@ -171,8 +189,18 @@ impl LayeredService {
         self.entry.clone().enter(request)
     }
 
+    /// How many calls of methods that need a credential the layers have let through to a handler. That nobody got
+    /// in is told from this.
+    pub fn handed_over(&self) -> u64 {
+        self.entry.handed_over()
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.entry.deps().metrics
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.entry.deps().clock
     }
 
     pub(crate) fn random(&self) -> u64 {
@@ -199,12 +227,45 @@ impl tower::Service<Request> for LayeredService {
 trait Entry: Send + Sync {
     fn enter(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response>;
     fn deps(&self) -> &LayerDeps;
+    fn handed_over(&self) -> u64;
 }
 
 struct Stack<H> {
     top: H,
     shed: Arc<shed::Shed>,
+    reflections: Arc<Semaphore>,
+    handed_over: Arc<AtomicU64>,
     deps: LayerDeps,
+}
+
+impl<H> Stack<H> {
+    /// Counts the call on its connection; none inside a process. What needs no credential is bounded here, because
+    /// nobody is known who could be held to a share.
+    fn open(&self, target: &Target, request: &Request) -> Result<Option<OpenCall>, Refusal> {
+        let Some(connection) = request.extensions().get::<Connection>() else {
+            return Ok(None);
+        };
+        let mut open = connection.begin();
+        if target.is_open() && !open.count_unasked(self.deps.config.max_open_calls_per_connection) {
+            return Err(too_many_open("This connection has"));
+        }
+        if matches!(target, Target::Reflection(_)) {
+            match self.reflections.clone().try_acquire_owned() {
+                Ok(room) => open.keep(room),
+                Err(_) => return Err(too_many_open("The server has")),
+            }
+        }
+        Ok(Some(open))
+    }
+}
+
+fn too_many_open(whose: &str) -> Refusal {
+    Refusal::new(
+        ErrorReason::RateLimited,
+        format!(
+            "{whose} as many calls under way that need no token as may be; wait for some to end."
+        ),
+    )
 }
 
 impl<H: Handle> Entry for Stack<H> {
@@ -212,7 +273,23 @@ impl<H: Handle> Entry for Stack<H> {
         if let Some(answer) = refuse_other_protocols(&request) {
             return Box::pin(std::future::ready(answer));
         }
-        let target = Target::of(request.uri().path(), &self.deps);
+        // A method has one path and nothing behind it.
+        let path = match request.uri().query() {
+            None => request.uri().path(),
+            Some(_) => "",
+        };
+        let target = Target::of(
+            path,
+            Peer::listener_of(request.extensions()),
+            &self.deps,
+        );
+        let open = match self.open(&target, &request) {
+            Ok(open) => open,
+            Err(refusal) => {
+                self.deps.metrics.refused("connection", "too_many_open_calls");
+                return Box::pin(std::future::ready(refuse(refusal)));
+            }
+        };
         let permit = match self.shed.admit(&target, request.headers()) {
             Ok(permit) => permit,
             Err(answer) if request.body().is_end_stream() => {
@@ -221,15 +298,22 @@ impl<H: Handle> Entry for Stack<H> {
             Err(answer) => return Box::pin(refusals::after_request(request, answer)),
         };
         Box::pin(async move {
-            let mut call = Call::begin(&request, target, permit, &self.deps);
+            let mut call = Call::begin(&request, target, permit, open, &self.deps);
             let answer = self.top.handle(&mut call, request).await;
             self.shed.ended(&call);
+            if let (Some(open), Some(_)) = (&call.connection, &call.caller) {
+                open.connection().proved();
+            }
             body::finish(call, answer, &self.deps)
         })
     }
 
     fn deps(&self) -> &LayerDeps {
         &self.deps
+    }
+
+    fn handed_over(&self) -> u64 {
+        self.handed_over.load(Ordering::Relaxed)
     }
 }
 

@@ -1,14 +1,14 @@
 //! The accept loop.
 
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connections, Transport};
+use super::seats::TooMany;
 use super::tls::Certificate;
 use crate::lifecycle::Lifecycle;
 
@@ -20,18 +20,20 @@ pub(super) trait Source: Send {
     /// A connection.
     type Stream: Transport;
 
-    /// Waits for the next one.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// Waits for the next one; it and where it comes from.
+    fn accept(
+        &mut self,
+    ) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
 }
 
 impl Source for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&mut self) -> io::Result<TcpStream> {
-        let (stream, _) = TcpListener::accept(self).await?;
+    async fn accept(&mut self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+        let (stream, from) = TcpListener::accept(self).await?;
         // Frames are written whole; waiting for more to send would only add latency.
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, Some(from.ip())))
     }
 }
 
@@ -41,7 +43,6 @@ pub(super) struct Loop<S> {
     pub(super) tls: Option<Certificate>,
     pub(super) lifecycle: Lifecycle,
     pub(super) backoff_max: Duration,
-    pub(super) max_connections: usize,
 }
 
 impl<S: Source> Loop<S> {
@@ -56,22 +57,21 @@ impl<S: Source> Loop<S> {
 
     /// Never returns by itself.
     async fn accept_all(&mut self) {
-        let room = Arc::new(Semaphore::new(self.max_connections));
         let mut pause = FIRST_PAUSE;
         loop {
-            // Room first, then accept: what there is no room for waits in the kernel's queue.
-            let Ok(permit) = room.clone().acquire_owned().await else {
-                return;
-            };
             match self.source.accept().await {
-                Ok(stream) => {
+                Ok((stream, from)) => {
                     pause = FIRST_PAUSE;
-                    let acceptor = self.tls.as_ref().map(Certificate::acceptor);
-                    let served = self.connections.serve(stream, acceptor);
-                    drop(self.lifecycle.track("connection", async move {
-                        served.await;
-                        drop(permit);
-                    }));
+                    // Where nobody can be sent away this waits, and who comes meanwhile waits in the kernel's queue.
+                    let seat = match self.connections.seats().take(from).await {
+                        Ok(seat) => seat,
+                        Err(TooMany) => {
+                            self.connections.refused("too_many_from_address");
+                            continue;
+                        }
+                    };
+                    let served = self.connections.serve(stream, self.tls.clone(), seat);
+                    drop(self.lifecycle.track("connection", served));
                 }
                 Err(error) if concerns_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -80,6 +80,7 @@ impl<S: Source> Loop<S> {
                 // processor that the open connections need to finish.
                 Err(error) => {
                     tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept connections");
+                    self.connections.seats().push_out();
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(self.backoff_max);
                 }

@@ -124,10 +124,12 @@ impl Connection {
         let next = 1 - self.inner.half.load(Ordering::Relaxed).min(1);
         let under_way = self.inner.lock();
         // What has the number of the half that begins now has waited since the half before the last.
-        let stalled = (under_way.calls.iter().flatten())
-            .filter(|call| call.waiting.load(Ordering::Relaxed) == next)
-            .map(|call| call.now())
-            .count();
+        let has_waited = |call: &&Arc<Cut>| call.waiting.load(Ordering::Relaxed) == next;
+        let mut stalled = 0;
+        for call in under_way.calls.iter().flatten().filter(has_waited) {
+            call.now();
+            stalled += 1;
+        }
         drop(under_way);
         self.inner.half.store(next, Ordering::Relaxed);
         stalled

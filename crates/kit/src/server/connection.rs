@@ -12,12 +12,18 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::ServerConfig;
+use super::admitted::Admitted;
+use super::calls::{CallTasks, Connection};
 use super::cork::Corked;
+use super::frames::{Counted, Flood};
+use super::seats::{Room, Seat, Seats};
+use super::tls::Certificate;
+use crate::auth::{Listener, Peer};
+use crate::clock::SharedClock;
 use crate::layers::LayeredService;
 use crate::lifecycle::Lifecycle;
 
@@ -29,17 +35,15 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
 
-/// In a request's extensions: its connection is about to close, so streams on it have to end.
-#[derive(Clone)]
-pub(crate) struct ConnectionDrain(pub(crate) CancellationToken);
-
 /// Serves connections.
 #[derive(Clone)]
 pub(super) struct Connections {
     service: LayeredService,
     config: Arc<ServerConfig>,
-    http: http2::Builder<TokioExecutor>,
+    http: http2::Builder<CallTasks>,
     lifecycle: Lifecycle,
+    seats: Seats,
+    listener: Listener,
 }
 
 impl Connections {
@@ -49,73 +53,116 @@ impl Connections {
         lifecycle: Lifecycle,
     ) -> Self {
         let http = http(&config);
+        let seats = Seats::new(Room::of(&config, Listener::Both));
         Connections {
             service,
             config,
             http,
             lifecycle,
+            seats,
+            listener: Listener::Both,
         }
+    }
+
+    /// Those of a port that is not for everybody.
+    pub(super) fn at(self, listener: Listener) -> Self {
+        let seats = Seats::new(Room::of(&self.config, listener));
+        Connections {
+            listener,
+            seats,
+            ..self
+        }
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Counts a connection that was sent away.
+    pub(super) fn refused(&self, why: &'static str) {
+        self.service.metrics().refused("connection", why);
     }
 
     /// Serves one connection to its end.
     pub(super) fn serve<T: Transport>(
         &self,
         stream: T,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Certificate>,
+        seat: Seat,
     ) -> impl Future<Output = ()> + Send + use<T> {
         let this = self.clone();
         async move {
             let limit = Duration::from_millis(this.config.handshake_timeout_ms.max(1));
+            let asks_clients = tls.as_ref().is_some_and(Certificate::asks_clients);
             let stop = this.lifecycle.stop_accepting();
-            // Who has not said anything when the server stops has no call to lose.
-            let Some(greeted) = stop
-                .run_until_cancelled(timeout(limit, greet(stream, tls)))
-                .await
-            else {
-                return;
+            let greeted = tokio::select! {
+                greeted = timeout(limit, greet(stream, tls)) => greeted,
+                // Who has not said anything when the server stops has no call to lose.
+                () = stop.cancelled() => return,
+                () = seat.pushed_out() => return this.refused("pushed_out"),
             };
             match greeted {
-                Ok(Ok(Greeted::Plain(stream))) => this.run(stream).await,
-                Ok(Ok(Greeted::Tls(stream))) => this.run(*stream).await,
+                Ok(Ok(Greeted::Plain(stream))) => this.run(stream, seat, false, None).await,
+                Ok(Ok(Greeted::Tls(stream, admitted))) => {
+                    this.run(*stream, seat, asks_clients, admitted).await;
+                }
                 Ok(Err(error)) => {
-                    this.service
-                        .metrics()
-                        .refused("connection", "handshake_failed");
+                    this.refused("handshake_failed");
                     tracing::debug!(%error, "handshake failed");
                 }
                 Err(_) => {
-                    this.service
-                        .metrics()
-                        .refused("connection", "handshake_timeout");
+                    this.refused("handshake_timeout");
                     tracing::debug!("handshake took too long");
                 }
             }
         }
     }
 
-    async fn run<T: Transport>(self, stream: Greeting<T>) {
+    async fn run<T: Transport>(
+        self,
+        stream: Greeting<T>,
+        seat: Seat,
+        asks_certificates: bool,
+        mut admitted: Option<Admitted>,
+    ) {
+        let peer = Arc::new(Peer {
+            listener: self.listener,
+            asks_certificates,
+            certificate: admitted.as_ref().map(|one| one.certificate().clone()),
+        });
+        seat.standing().greeted();
         let streams_end = CancellationToken::new();
         let service = self.service.clone();
-        let told_streams = ConnectionDrain(streams_end.clone());
+        let calls = Connection::new(streams_end.clone(), seat.standing());
+        let known = calls.clone();
         let answer = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(told_streams.clone());
-            let answer = service.answer(request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            request.extensions_mut().insert(known.clone());
+            request.extensions_mut().insert(peer.clone());
+            let service = service.clone();
+            // Inside, so that the call finds the task that it runs in.
+            async move { Ok::<_, Infallible>(service.answer(request).await) }
         });
-        let stream = TokioIo::new(Corked::new(stream));
+        let stream = TokioIo::new(Corked::new(Counted::new(stream, &self.config)));
         let mut connection = pin!(self.http.serve_connection(stream, answer));
         let age = jittered(self.config.connection_age_s, self.service.random());
         let why = tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
+            ended = connection.as_mut() => return self.ended(ended),
             () = tokio::time::sleep(age) => End::Age,
             () = self.lifecycle.stop_accepting().cancelled_owned() => End::Drain,
+            () = seat.pushed_out() => return self.refused("pushed_out"),
+            () = refused(&mut admitted, self.service.clock()) => End::Refused,
+            () = calls.watch(&self.config, |stalled| self.stalled(stalled)) => End::Age,
         };
         // Tells the client to send no more calls here; those that are under way go on.
         connection.as_mut().graceful_shutdown();
         let told = self.lifecycle.token();
         let last_moment = async {
-            if matches!(why, End::Age) {
+            if matches!(why, End::Refused) {
+                tracing::info!("a client's certificate is no longer good");
+                self.refused("certificate_refused");
+                streams_end.cancel();
+            } else if matches!(why, End::Age) {
                 // Most calls end by themselves meanwhile; a drain does not wait for a long grace.
                 let grace = Duration::from_secs(self.config.connection_age_grace_s);
                 let _ = timeout(grace, told.cancelled()).await;
@@ -126,19 +173,43 @@ impl Connections {
             tokio::time::sleep(Duration::from_millis(self.config.drain_close_ms)).await;
         };
         tokio::select! {
-            ended = connection.as_mut() => log_end(ended),
+            ended = connection.as_mut() => self.ended(ended),
             () = last_moment => tracing::debug!("connection closed with calls on it"),
         }
+    }
+
+    fn stalled(&self, answers: usize) {
+        tracing::info!(answers, "answers that their client did not take were ended");
+        self.refused("stalled_answer");
+    }
+
+    fn ended(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else {
+            return;
+        };
+        if let Some(flood) = Flood::behind(&error) {
+            self.refused(flood.word());
+        }
+        tracing::debug!(error = %crate::errors::chain(&error), "connection ended");
     }
 }
 
 enum End {
     Age,
     Drain,
+    Refused,
 }
 
-fn http(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
+/// Returns when the client's certificate is no longer good; never for a client without one.
+async fn refused(admitted: &mut Option<Admitted>, clock: &SharedClock) {
+    match admitted {
+        Some(admitted) => admitted.until_refused(clock).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn http(config: &ServerConfig) -> http2::Builder<CallTasks> {
+    let mut http = http2::Builder::new(CallTasks(TokioExecutor::new()));
     http.timer(TokioTimer::new())
         .max_concurrent_streams(config.max_streams_per_connection)
         .max_pending_accept_reset_streams(config.max_pending_reset_streams)
@@ -161,23 +232,25 @@ fn jittered(seconds: u64, random: u64) -> Duration {
     whole + whole * thousandths / 1_000
 }
 
-fn log_end(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(error = %crate::errors::chain(&error), "connection ended");
-    }
-}
-
 enum Greeted<T> {
     Plain(Greeting<T>),
-    Tls(Box<Greeting<tokio_rustls::server::TlsStream<T>>>),
+    Tls(
+        Box<Greeting<tokio_rustls::server::TlsStream<T>>>,
+        Option<Admitted>,
+    ),
 }
 
-async fn greet<T: Transport>(stream: T, tls: Option<TlsAcceptor>) -> io::Result<Greeted<T>> {
+async fn greet<T: Transport>(stream: T, tls: Option<Certificate>) -> io::Result<Greeted<T>> {
     match tls {
         None => Ok(Greeted::Plain(Greeting::read(stream).await?)),
         Some(tls) => {
-            let stream = tls.accept(stream).await?;
-            Ok(Greeted::Tls(Box::new(Greeting::read(stream).await?)))
+            let trusted = tls.watch();
+            let stream = tls.acceptor().accept(stream).await?;
+            let admitted = Admitted::of(stream.get_ref().1, &tls, trusted);
+            Ok(Greeted::Tls(
+                Box::new(Greeting::read(stream).await?),
+                admitted,
+            ))
         }
     }
 }

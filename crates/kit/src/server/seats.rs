@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::ServerConfig;
+use crate::auth::Listener;
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +26,13 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// The configured room, or less where the process may open too few files.
-    pub(super) fn of(config: &ServerConfig) -> Room {
-        Self::within(config, open_files())
+    /// The configured room, or less where the process may open too few files. Of two ports each has a part of these
+    /// for itself, so that nobody on the open internet can take those of the suite's own services.
+    pub(super) fn of(config: &ServerConfig, listener: Listener) -> Room {
+        Self::within(config, listener, open_files())
     }
 
-    fn within(config: &ServerConfig, open_files: Option<usize>) -> Room {
+    fn within(config: &ServerConfig, listener: Listener, open_files: Option<usize>) -> Room {
         let some = |limit: usize| if limit == 0 { usize::MAX } else { limit };
         let configured = Room {
             total: config.max_connections.max(1),
@@ -42,6 +44,11 @@ impl Room {
         };
         // At least half of what there is, so that a server with a large reserve and a small limit still serves.
         let left = files.saturating_sub(config.reserved_files).max(files / 2);
+        let left = match listener {
+            Listener::Both => left,
+            Listener::Partner => left - left / 4,
+            Listener::Internal => left / 4,
+        };
         if left >= configured.total {
             return configured;
         }
@@ -315,7 +322,7 @@ mod security {
             reserved_files: 128,
             ..ServerConfig::default()
         };
-        let room = |files| Room::within(&config, files);
+        let room = |files| Room::within(&config, Listener::Both, files);
         assert_eq!(room(None).total, 10_000);
         assert_eq!(room(Some(1_048_576)).total, 10_000);
         assert_eq!(
@@ -323,6 +330,8 @@ mod security {
             (128, 64)
         );
         assert_eq!(room(Some(100)).total, 50);
+        let part = |listener| Room::within(&config, listener, Some(256)).total;
+        assert_eq!(part(Listener::Partner) + part(Listener::Internal), 128);
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            256                  1048576              files     \n";
         assert_eq!(soft_limit(limits), Some(256));

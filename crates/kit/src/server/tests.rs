@@ -2,6 +2,7 @@
 
 mod drain;
 mod limits;
+mod security;
 mod tls;
 
 use std::sync::atomic::AtomicUsize;
@@ -72,14 +73,16 @@ fn reason_of(status: &Status) -> String {
 }
 
 /// Connections made by hand: no sockets, so paused time is exact.
+type Address = Option<std::net::IpAddr>;
+
 struct Pipes(mpsc::Receiver<std::io::Result<DuplexStream>>);
 
 impl Source for Pipes {
     type Stream = DuplexStream;
 
-    async fn accept(&mut self) -> std::io::Result<DuplexStream> {
+    async fn accept(&mut self) -> std::io::Result<(DuplexStream, Address)> {
         match self.0.recv().await {
-            Some(accepted) => accepted,
+            Some(accepted) => Ok((accepted?, None)),
             None => std::future::pending().await,
         }
     }
@@ -96,7 +99,6 @@ fn start_piped(config: &ServerConfig, lifecycle: &Lifecycle) -> Accepted {
         tls: None,
         lifecycle: lifecycle.clone(),
         backoff_max: Duration::from_millis(config.accept_backoff_max_ms),
-        max_connections: config.max_connections,
     };
     lifecycle.spawn("server", accept.run());
     accepted

@@ -5,6 +5,7 @@
 //! addresses behind a name. Encoding, layers, deadlines, tokens and traces are the same on both.
 
 mod authorized;
+mod credentials;
 mod remote;
 mod resolve;
 mod target;

@@ -30,11 +30,14 @@ use crate::clock::SharedClock;
 use crate::errors::{BoxError, Fault};
 use crate::ids::SharedIds;
 use crate::layers::{Request, Response};
+use crate::server::pem::SETTLED;
 
 /// One address and the connection to it.
 struct Backend {
     address: SocketAddr,
     channel: Channel,
+    /// The number of the certificates that it was opened with.
+    credentials: u64,
     in_flight: AtomicUsize,
     avoid_until: Mutex<Option<Instant>>,
 }
@@ -65,6 +68,8 @@ pub(super) struct Remote {
     /// None until the name was resolved for the first time, or could not be.
     backends: watch::Sender<Option<Backends>>,
     unreachable: Arc<Notify>,
+    /// Held while backends are replaced.
+    updating: Mutex<()>,
     _stop: DropGuard,
 }
 
@@ -87,6 +92,7 @@ impl Remote {
             ids: ids.clone(),
             backends: watch::Sender::new(None),
             unreachable: Arc::new(Notify::new()),
+            updating: Mutex::new(()),
             _stop: stop.clone().drop_guard(),
         });
         let resolving = keep_resolved(
@@ -95,14 +101,18 @@ impl Remote {
             config.clone(),
             remote.unreachable.clone(),
         );
+        let renewing = keep_renewed(Arc::downgrade(&remote), config.clone());
         drop(crate::spawn("resolve", async move {
-            stop.run_until_cancelled(resolving).await;
+            let both = futures::future::join(resolving, renewing);
+            stop.run_until_cancelled(both).await;
         }));
         Shared(remote)
     }
 
     /// Takes over what the name means now. Connections to addresses that stay are kept.
     fn update(&self, mut found: Vec<SocketAddr>) {
+        let _one = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
+        let credentials = self.credentials();
         found.sort_unstable();
         found.dedup();
         if found.len() > self.config.max_addresses {
@@ -116,13 +126,14 @@ impl Remote {
         let current = self.backends.borrow().clone().unwrap_or_default();
         let kept: BTreeMap<_, _> = current
             .iter()
+            .filter(|backend| backend.credentials == credentials)
             .map(|backend| (backend.address, backend))
             .collect();
         let backends: Backends = found
             .into_iter()
             .filter_map(|address| match kept.get(&address) {
                 Some(backend) => Some(Arc::clone(backend)),
-                None => self.connect(address),
+                None => self.connect(address, credentials),
             })
             .collect();
         let addresses = |backends: &Backends| {
@@ -137,11 +148,24 @@ impl Remote {
         self.backends.send_replace(Some(backends));
     }
 
-    fn connect(&self, address: SocketAddr) -> Option<Arc<Backend>> {
+    fn credentials(&self) -> u64 {
+        self.target.tls.as_ref().map_or(0, |tls| tls.number())
+    }
+
+    /// Opens new connections with the certificates that count now. Calls that are under way end on the old ones.
+    fn reconnect(&self) {
+        let current = self.backends.borrow().clone();
+        if let Some(current) = current {
+            self.update(current.iter().map(|backend| backend.address).collect());
+        }
+    }
+
+    fn connect(&self, address: SocketAddr, credentials: u64) -> Option<Arc<Backend>> {
         match self.target.channel(address, &self.config) {
             Ok(channel) => Some(Arc::new(Backend {
                 address,
                 channel,
+                credentials,
                 in_flight: AtomicUsize::new(0),
                 avoid_until: Mutex::new(None),
             })),
@@ -294,6 +318,27 @@ async fn keep_resolved(
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = early => {}
+        }
+    }
+}
+
+/// Reads the certificates again and again; never returns for a wire without any.
+async fn keep_renewed(remote: std::sync::Weak<Remote>, config: RemoteConfig) {
+    let interval = Duration::from_secs(config.reload_interval_s.max(1));
+    loop {
+        tokio::time::sleep(interval).await;
+        let Some(look) =
+            (remote.upgrade()).and_then(|remote| remote.target.tls.as_ref()?.look(&config))
+        else {
+            continue;
+        };
+        tokio::time::sleep(SETTLED).await;
+        if let Some(remote) = remote.upgrade()
+            && let Some(tls) = &remote.target.tls
+            && tls.renew(&config, look)
+        {
+            tracing::info!(host = remote.target.host, "certificates renewed");
+            remote.reconnect();
         }
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 
+use super::credentials::Credentials;
 use super::resolve::Dns;
 
 /// The limits of a wire across the network.
@@ -16,6 +17,12 @@ use super::resolve::Dns;
 pub struct RemoteConfig {
     /// The certificates to trust for `https`, PEM.
     pub ca_file: Option<PathBuf>,
+    /// Our own certificate chain, PEM, for servers that ask for one; none is shown without it.
+    pub cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key_file: Option<PathBuf>,
+    /// How often these files are read again, in seconds, because certificates are renewed in place.
+    pub reload_interval_s: u64,
     /// How long connecting may take, in milliseconds.
     pub connect_timeout_ms: u64,
     /// How long a call without a deadline may wait for the head of its answer, in milliseconds.
@@ -44,6 +51,9 @@ impl Default for RemoteConfig {
     fn default() -> Self {
         RemoteConfig {
             ca_file: None,
+            cert_file: None,
+            key_file: None,
+            reload_interval_s: 30,
             connect_timeout_ms: 2_000,
             answer_timeout_ms: 30_000,
             keepalive_interval_s: 20,
@@ -85,7 +95,7 @@ pub(super) struct Target {
     uri: Uri,
     pub(super) host: String,
     port: u16,
-    tls: Option<ClientTlsConfig>,
+    pub(super) tls: Option<Credentials>,
 }
 
 impl Target {
@@ -126,7 +136,11 @@ impl Target {
             return Err(wrong());
         }
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tls = secure.then(|| trust(text, &host, config)).transpose()?;
+        let tls = secure.then(|| Credentials::load(&host, config)).transpose();
+        let tls = tls.map_err(|problem| WireError::Tls {
+            uri: text.to_owned(),
+            problem,
+        })?;
         Ok(Target {
             uri,
             host,
@@ -159,23 +173,8 @@ impl Target {
             .http2_max_header_list_size(config.max_header_list_bytes)
             .buffer_size(config.max_waiting_calls.max(1));
         if let Some(tls) = &self.tls {
-            endpoint = endpoint.tls_config(tls.clone())?;
+            endpoint = endpoint.tls_config(tls.current())?;
         }
         Ok(endpoint.connect_lazy())
     }
-}
-
-fn trust(uri: &str, host: &str, config: &RemoteConfig) -> Result<ClientTlsConfig, WireError> {
-    let wrong = |problem: String| WireError::Tls {
-        uri: uri.to_owned(),
-        problem,
-    };
-    let path = config
-        .ca_file
-        .as_ref()
-        .ok_or_else(|| wrong("ca_file must be set for https".into()))?;
-    let pem = std::fs::read(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
-    Ok(ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(pem))
-        .domain_name(host))
 }

@@ -98,25 +98,6 @@ async fn the_limits_are_announced_and_kept() {
     connection.abort();
 }
 
-#[tokio::test]
-async fn beyond_the_cap_connections_wait_for_room() {
-    let lifecycle = Lifecycle::new();
-    let config = ServerConfig {
-        max_connections: 1,
-        ..config()
-    };
-    let address = start(&config, &lifecycle).await;
-    let mut first = connect(address).await;
-    first.check(ask()).await.expect("healthy");
-    let second = crate::spawn("second", async move {
-        connect(address).await.check(ask()).await
-    });
-    first.check(ask()).await.expect("still healthy");
-    assert!(!second.is_finished(), "there was no room for the second");
-    drop(first);
-    second.await.expect("no panic").expect("room at last");
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_accept_loop_backs_off_and_recovers() {
     let lifecycle = Lifecycle::new();
