@@ -63,6 +63,9 @@ class Container:
         self.args = [move(arg) for arg in args]
         self.environment = {name: move(value) for name, value in environment.items()}
         self.environment["PATH"] = os.environ["PATH"]
+        # Any free port, as for the others.
+        if "VITRINE__SERVER__INTERNAL__ADDRESS" in self.environment:
+            self.environment["VITRINE__SERVER__INTERNAL__ADDRESS"] = "127.0.0.1:0"
 
     def ask(self, vitrine, *args):
         """Runs a command to its end."""

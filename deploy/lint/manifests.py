@@ -9,9 +9,10 @@ from report import Report
 # What has to be there before; deploy/README.md says how to make them.
 SECRETS = {
     "vitrine-database": set(SERVICES),
+    "vitrine-database-owner": set(SERVICES),
     "vitrine-keys": {"vitrine.pem"},
     "vitrine-tls": {"tls.crt", "tls.key", "ca.crt"},
-    "postgres": {"password"},
+    "postgres": {"password", "service-password"},
 }
 # Units of work that are under way when the drain is over still get their answer from the database.
 GRACE_MARGIN_S = 10
@@ -79,8 +80,14 @@ def check_service(report, manifests, name):
     others = [w for w in manifests.workloads() if selects(service["spec"]["selector"], pod_labels(w))]
     report.expect(others == [deployment], f"{name}: the Service selects other pods too")
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    report.expect(ports == {"grpc": 7700, "admin": 7701}, f"{name}: ports are {ports}")
-    for key, port in (("server.address", 7700), ("admin.address", 7701)):
+    expected = {"grpc": ("server.address", 7700), "admin": ("admin.address", 7701)}
+    if manifests.setting(deployment, "server.internal.address"):
+        expected["internal"] = ("server.internal.address", 7702)
+        asks = manifests.setting(deployment, "server.internal.tls.client_auth")
+        report.expect(asks == "required", f"{name}: on the internal port certificates are {asks or 'off'}")
+    wanted = {port: number for port, (_, number) in expected.items()}
+    report.expect(ports == wanted, f"{name}: ports are {ports}")
+    for key, port in expected.values():
         address = manifests.setting(deployment, key)
         report.expect(address == f"0.0.0.0:{port}", f"{name}: {key} is {address}")
     for probe in ("startupProbe", "livenessProbe"):
@@ -139,9 +146,10 @@ def check_peers(report, manifests):
         if workload["kind"] != "Deployment":
             continue
         scheme = "https" if manifests.setting(workload, "server.tls.cert_file") else "http"
+        port = 7702 if manifests.setting(workload, "server.internal.address") else 7700
         for peer in SERVICES:
             address = urlsplit(manifests.setting(workload, f"peers.{peer}") or "")
-            good = address.scheme == scheme and address.port == 7700 and address.hostname == peer in services
+            good = address.scheme == scheme and address.port == port and address.hostname == peer in services
             report.expect(good, f"{workload['metadata']['name']}: peers.{peer} is {address.geturl()!r}")
 
 
