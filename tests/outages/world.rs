@@ -222,10 +222,14 @@ impl World {
                 text.push_str(&format!("{name} = {:?}\n", of.join(",")));
             }
             for service in Service::ALL {
+                let Some(postgres) = &self.postgres else {
+                    break;
+                };
                 text.push_str(&format!(
-                    "[database.{}]\nurl = {:?}\nmax_connections = 8\n",
+                    "[database.{}]\nurl = {:?}\nmigrate_url = {:?}\nmax_connections = 8\n",
                     service.name(),
-                    self.database_url(service)
+                    postgres.service_url(&self.database),
+                    postgres.url(&self.database)
                 ));
             }
         }

@@ -73,7 +73,7 @@ async fn embedded_with_local_wires() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_servers_over_tcp_on_sqlite() {
-    let running = Running::four(|_| String::new()).await;
+    let running = Running::four(|_| store::DbConfig::default()).await;
     assert_clean(&day(&running, 2).await);
     running.stop().await;
 }
@@ -84,8 +84,8 @@ fn four_servers_over_tcp_on_postgresql() {
         testkit::Engine::Postgres,
         testkit::Setup::new(),
         |database| async move {
-            let url = database.config().url.clone();
-            let running = Running::four(|_| url.clone()).await;
+            let place = database.config().clone();
+            let running = Running::four(|_| place.clone()).await;
             assert_clean(&day(&running, 3).await);
             running.stop().await;
         },

@@ -12,6 +12,7 @@ use kit::clock::{SharedClock, SystemClock};
 use kit::ids::{SharedIds, SystemIds};
 use kit::lifecycle::{DrainConfig, Lifecycle};
 use kit::telemetry::Metrics;
+use store::DbConfig;
 use vitrine::cli::Service;
 use vitrine::config::{MigrateOnStart, VitrineConfig};
 use vitrine::demo::Addresses;
@@ -65,15 +66,15 @@ impl Running {
         }
     }
 
-    /// Four servers that know each other by address, each with its own database; `database` gives a service's URL,
-    /// or an empty text for a SQLite file.
-    pub async fn four(database: impl Fn(Service) -> String) -> Running {
+    /// Four servers that know each other by address, each with its own database; `database` gives where a service's is,
+    /// and the default is a SQLite file.
+    pub async fn four(database: impl Fn(Service) -> DbConfig) -> Running {
         Self::four_with(database, |_| {}).await
     }
 
     /// The same with a changed configuration.
     pub async fn four_with(
-        database: impl Fn(Service) -> String,
+        database: impl Fn(Service) -> DbConfig,
         change: impl Fn(&mut VitrineConfig),
     ) -> Running {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -89,10 +90,16 @@ impl Running {
         for (service, port) in Service::ALL.into_iter().zip(&ports) {
             let mut config = common.clone();
             config.server.address = *port;
-            config.database.catalog.url = database(Service::Catalog);
-            config.database.room.url = database(Service::Room);
-            config.database.order.url = database(Service::Order);
-            config.database.fulfillment.url = database(Service::Fulfillment);
+            let databases = &mut config.database;
+            for (service, own) in [
+                (Service::Catalog, &mut databases.catalog),
+                (Service::Room, &mut databases.room),
+                (Service::Order, &mut databases.order),
+                (Service::Fulfillment, &mut databases.fulfillment),
+            ] {
+                let place = database(service);
+                (own.url, own.migrate_url) = (place.url, place.migrate_url);
+            }
             change(&mut config);
             let suite = start(&config, &[service]).await;
             suites.push((config, suite));

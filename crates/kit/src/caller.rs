@@ -1,5 +1,7 @@
 //! Who is calling, as the token said it.
 
+mod tenant;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use contracts::id::{OutletId, PartnerId, RoomId};
 use tonic::{Request, Status};
 
 use crate::errors::{ErrorReason, Fault, Refusal};
+
+pub use tenant::Tenant;
 
 /// The caller of an RPC, or the background work that acts by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

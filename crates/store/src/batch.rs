@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use kit::caller::Tenant;
 use kit::clock::SharedClock;
 use kit::errors::Fault;
 use kit::scope::Scope;
@@ -82,6 +83,9 @@ pub struct Admission {
 pub trait BatchRun<C, R>: Send + Sync + 'static {
     /// The name in traces and metrics.
     fn name(&self) -> &'static str;
+
+    /// Whose rows the commands may see and change together: [`Tenant::of`] their callers.
+    fn tenant(&self, commands: &[C]) -> Tenant;
 
     /// Runs all commands in arrival order in this transaction and answers one result for each. An error means
     /// that none took effect; one that may not pass by itself makes the lane divide the batch until the

@@ -7,7 +7,7 @@ mod observe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::clock::{Micros, SharedClock};
 use kit::errors::Fault;
 use kit::ids::SharedIds;
@@ -127,7 +127,7 @@ impl Shared {
     pub(crate) fn scope(
         &self,
         operation: &'static str,
-        caller: Arc<Caller>,
+        (caller, tenant): (Arc<Caller>, Tenant),
         now: Micros,
         write: bool,
     ) -> UnitScope {
@@ -141,6 +141,7 @@ impl Shared {
     }
 
     pub(crate) fn strikes(&self, point: Point, operation: &'static str) -> bool {
+            tenant,
         self.around
             .faults
             .as_ref()
@@ -355,6 +356,15 @@ impl Operation for Ping {
 
     fn name(&self) -> &'static str {
         "ping"
+    /// Why no unit will run, for a process that starts: the role that PostgreSQL knows us by is above the tables'
+    /// policies. None when all is well, and when the database cannot be asked just now; units find out then.
+    pub async fn role_problem(&self) -> Option<&'static str> {
+        match &self.inner.backend {
+            Backend::Postgres(backend) => backend.role_problem().await,
+            Backend::Sqlite(_) => None,
+        }
+    }
+
     }
 
     async fn run(&self, tx: &mut crate::Tx) -> Result<(), Fault> {

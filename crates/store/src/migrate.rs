@@ -179,11 +179,55 @@ async fn migrate_postgres(shared: &Shared, service: Option<Migrations>) -> Resul
     prepare(&mut keeper, shared.config.schema.as_deref()).await?;
     keeper.execute(LOCK).await.map_err(failed)?;
     let mut connection = connect(shared).await?;
-    let done = apply(&mut connection, Engine::Postgres, service).await;
+    let mut done = apply(&mut connection, Engine::Postgres, service).await;
+    if done.is_ok() {
+        done = grant(&mut connection, shared).await;
+    }
     connection.close().await.map_err(failed)?;
     // Closing lets go of the lock.
     keeper.close().await.map_err(failed)?;
     done
+}
+
+/// Gives the role that units run as what they need: rows to read and write, and no table to own, empty, alter or
+/// refer to. Which migrations were applied it only reads.
+async fn grant(connection: &mut PgConnection, shared: &Shared) -> Result<(), StoreError> {
+    let owner = options(shared, Purpose::Migration)?;
+    let service = options(shared, Purpose::Units)?;
+    if owner.get_username() == service.get_username() {
+        return Ok(());
+    }
+    let role = format!("\"{}\"", service.get_username().replace('"', "\"\""));
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "SELECT quote_ident(schemaname), quote_ident(tablename) FROM pg_catalog.pg_tables \
+         WHERE schemaname = current_schema() ORDER BY tablename",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let mut texts = Vec::with_capacity(found.len() + 1);
+    if let Some((schema, _)) = found.first() {
+        texts.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
+    }
+    for (schema, table) in &found {
+        let rights = match table.starts_with("_migration") {
+            true => "SELECT",
+            false => "SELECT, INSERT, UPDATE, DELETE",
+        };
+        texts.push(format!("GRANT {rights} ON {schema}.{table} TO {role}"));
+    }
+    // In one transaction, with names that the database itself has quoted.
+    connection
+        .execute(sqlx::AssertSqlSafe(texts.join("; ")))
+        .await
+        .map(drop)
+        .map_err(|error| {
+            let cause = failed(error);
+            let message = format!(
+                "the role {role} of url could not be given its rights: {cause}; create it first, as an ordinary role that may log in"
+            );
+            StoreError::refused("migrate", message)
+        })
 }
 
 async fn connect(shared: &Shared) -> Result<PgConnection, StoreError> {

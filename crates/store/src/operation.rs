@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kit::caller::{Caller, Tenant};
 use kit::errors::Fault;
 
 use crate::tx::Tx;
@@ -36,6 +37,12 @@ pub trait Operation: Send + Sync + 'static {
     fn audited(&self) -> bool {
         true
     }
+
+    /// Whose rows it may see and change: the caller's. Only a batch says otherwise: those of all whose commands it
+    /// carries out.
+    fn tenant(&self, caller: &Caller) -> Tenant {
+        caller.tenant()
+    }
 }
 
 impl<O: Operation> Operation for Arc<O> {
@@ -51,6 +58,10 @@ impl<O: Operation> Operation for Arc<O> {
 
     fn audited(&self) -> bool {
         (**self).audited()
+    }
+
+    fn tenant(&self, caller: &Caller) -> Tenant {
+        (**self).tenant(caller)
     }
 }
 

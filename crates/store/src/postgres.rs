@@ -5,36 +5,40 @@
 //! so a `begin` that is dropped halfway would leave an open transaction on a pooled connection, into
 //! which later writes vanish; [`PgUnit`] closes such a connection instead.
 
+mod connect;
+mod role;
+
 use std::panic::AssertUnwindSafe;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::clock::Micros;
 use kit::errors::Fault;
 use kit::scope::Scope;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Row};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres, Row};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::db::{Point, Shared, Started, TimeSource, invalid};
+use crate::db::{Point, Shared, Started, TimeSource};
 use crate::error::{Class, READ_ONLY, StoreError, TOO_LATE, busy, lost, unknown};
 use crate::operation::{Operation, perform};
 use crate::tx::{Conn, Tx};
+pub(crate) use connect::{Purpose, options, quoted};
+use role::{ROLE, RoleCheck};
 
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 // One snapshot for all statements, as SQLite's readers have it.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-// Sent together with BEGIN, so that it costs no round trip of its own.
-const NOW: &str = "; SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+const NOW: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 
 /// A server, and the connections to it.
 pub struct PgBackend {
     shared: Arc<Shared>,
+    role: Arc<RoleCheck>,
     units: Connections,
     // Its own, so that whether the database answers is not asked behind everybody who waits for it.
     pings: Connections,
@@ -93,6 +97,7 @@ impl PgBackend {
         let pings = Connections::open(&shared, 1)?;
         Ok(PgBackend {
             shared,
+            role: Arc::default(),
             units,
             pings,
         })
@@ -133,6 +138,8 @@ impl PgBackend {
         let unit = Unit {
             pool: connections.pool.clone(),
             shared: self.shared.clone(),
+            role: self.role.clone(),
+            tenant: operation.tenant(caller),
             caller: Arc::new(caller.clone()),
             started,
         };
@@ -150,6 +157,13 @@ impl PgBackend {
                 "the server stopped before the database had answered",
             )),
         }
+    }
+
+    /// Why units may not run as the role that the database knows us by; none when they may, and while it cannot be
+    /// asked.
+    pub(crate) async fn role_problem(&self) -> Option<&'static str> {
+        self.role.ask(&self.shared).await;
+        self.role.problem(&self.shared)
     }
 
     pub(crate) async fn close(&self) {
@@ -187,6 +201,8 @@ impl Connections {
 struct Unit {
     pool: PgPool,
     shared: Arc<Shared>,
+    role: Arc<RoleCheck>,
+    tenant: Tenant,
     caller: Arc<Caller>,
     started: Started,
 }
@@ -254,7 +270,8 @@ impl Unit {
         } = self.started;
         let mut tx = Tx::new(
             Conn::Postgres(unit),
-            self.shared.scope(name, self.caller.clone(), now, write),
+            self.shared
+                .scope(name, (self.caller.clone(), self.tenant.clone()), now, write),
         );
         // A panic drops out of the operation only; the connection below it is closed with `tx`.
         let work = AssertUnwindSafe(perform(operation, &mut tx)).catch_unwind();
@@ -357,8 +374,9 @@ impl Unit {
         }
     }
 
-    /// BEGIN; a shorter limit for statements when the caller waits no longer than that; the time.
-    fn begin_text(&self, left: Option<Duration>) -> String {
+    /// BEGIN; a shorter limit for statements when the caller waits no longer than that; whose rows the tables' policies
+    /// let through, the time, and once what the role is. All in one, so that none costs a round trip of its own.
+    fn begin_text(&self, left: Option<Duration>, asks_role: bool) -> String {
         let begin = if self.started.write {
             BEGIN_WRITE
         } else {
@@ -370,8 +388,17 @@ impl Unit {
         if let Some(left_ms) = left_ms.filter(|left_ms| limit_ms == 0 || *left_ms < limit_ms) {
             text.push_str(&format!("; SET LOCAL statement_timeout = {left_ms}"));
         }
+        text.push_str(&format!(
+            "; SELECT set_config('vitrine.partners', '{}', true)",
+            self.tenant
+        ));
         if self.shared.around.time == TimeSource::Database {
+            text.push_str(", ");
             text.push_str(NOW);
+        }
+        if asks_role {
+            text.push_str(", ");
+            text.push_str(ROLE);
         }
         text
     }
@@ -386,22 +413,28 @@ impl Unit {
         if left == Some(Duration::ZERO) {
             return Err(StoreError::refused("BEGIN", TOO_LATE).with_class(Class::Busy));
         }
-        let text = self.begin_text(left);
+        let asks_role = !self.role.is_known();
+        let text = self.begin_text(left, asks_role);
         let mut unit = PgUnit {
             connection,
             clean: false,
         };
-        // Made of constants and a number.
+        // Made of constants, a number, and ids of partners.
         let rows = sqlx::raw_sql(AssertSqlSafe(text.as_str())).fetch_all(unit.connection());
         let rows = tokio::time::timeout(self.shared.config.acquire_timeout(), rows)
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
             .map_err(begin_failed)?;
-        let now = match (self.shared.around.time, rows.first()) {
-            (TimeSource::Injected, _) => self.shared.around.clock.now(),
-            (TimeSource::Database, Some(row)) => Micros(row.try_get(0).map_err(begin_failed)?),
-            (TimeSource::Database, None) => return Err(begin_failed(sqlx::Error::RowNotFound)),
+        let row = rows
+            .first()
+            .ok_or_else(|| begin_failed(sqlx::Error::RowNotFound))?;
+        let now = match self.shared.around.time {
+            TimeSource::Injected => self.shared.around.clock.now(),
+            TimeSource::Database => Micros(row.try_get(1).map_err(begin_failed)?),
         };
+        let above = asks_role.then(|| row.try_get(row.len() - 1));
+        let above = above.transpose().map_err(begin_failed)?;
+        self.role.check(&self.shared, above)?;
         Ok((unit, now))
     }
 }
@@ -430,57 +463,3 @@ fn misplaced(fault: Fault, write: bool) -> Fault {
         fault => fault,
     }
 }
-
-/// What a connection is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Units,
-    Migration,
-}
-
-/// The name of a schema as it is written in SQL. It was checked when the database was opened: lower-case
-/// letters, digits, underscores.
-pub(crate) fn quoted(schema: &str) -> String {
-    format!("\"{schema}\"")
-}
-
-/// How to connect. The limits travel with the connection request and cost no round trip.
-pub(crate) fn options(shared: &Shared, purpose: Purpose) -> Result<PgConnectOptions, StoreError> {
-    let config = &shared.config;
-    let options = PgConnectOptions::from_str(&config.url)
-        .map_err(|_| invalid("url must be postgres://user:password@host/database"))?
-        .application_name(&format!("vitrine-{}", shared.service))
-        .statement_cache_capacity(config.statement_cache_size)
-        .disable_statement_logging();
-    let options = match &config.schema {
-        // In quotes, for names that are words of SQL as well.
-        Some(schema) => options.options([("search_path", quoted(schema))]),
-        None => options,
-    };
-    // A migration may take as long as it takes, but waits for locks no longer than anybody.
-    let (statement_ms, idle_ms) = match purpose {
-        Purpose::Units => (
-            config.statement_timeout_ms,
-            config.idle_in_transaction_timeout_ms,
-        ),
-        Purpose::Migration => (0, 0),
-    };
-    Ok(options
-        .options([
-            ("statement_timeout", statement_ms),
-            ("lock_timeout", config.lock_timeout_ms),
-            ("idle_in_transaction_session_timeout", idle_ms),
-        ])
-        .options(PLANS.map(|setting| (setting, "off"))))
-}
-
-/// How statements are planned: each row by its index. A prepared statement keeps the plan that was made while
-/// its tables were nearly empty, and reading those from one end to the other was right then. Joins of whole
-/// tables have no place in units of work, so nothing is lost. Compiling a plan costs more than running it.
-const PLANS: [&str; 5] = [
-    "enable_seqscan",
-    "enable_hashjoin",
-    "enable_mergejoin",
-    "enable_material",
-    "jit",
-];

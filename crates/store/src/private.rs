@@ -19,6 +19,8 @@ const START_BOUND: Duration = Duration::from_secs(120);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(2);
 const SUPERUSER: &str = "vitrine";
+/// An ordinary role, which services run as: the policies of tables hold for it.
+const SERVICE: &str = "vitrine_service";
 
 /// How a private server is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ shift 2
 if [ ! -d "$folder/data" ]; then
     "$programs/initdb" -D "$folder/data" -U vitrine -A trust -E UTF8 --locale=C --no-sync \
         >>"$folder/log" 2>&1 </dev/null || exit 1
+    echo "CREATE ROLE vitrine_service LOGIN" |
+        "$programs/postgres" --single -D "$folder/data" postgres >>"$folder/log" 2>&1 || exit 1
 fi
 "$programs/postgres" -D "$folder/data" "$@" >>"$folder/log" 2>&1 </dev/null &
 server=$!
@@ -98,12 +102,20 @@ impl PrivatePostgres {
         Ok(server)
     }
 
-    /// Where to connect to one of its databases; `postgres` is always there.
+    /// Where to connect to one of its databases as a superuser, who owns what migrations make; `postgres` is always
+    /// there.
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres:///{database}?host={}&user={SUPERUSER}",
-            self.folder.display()
-        )
+        self.url_as(database, SUPERUSER)
+    }
+
+    /// The same as the ordinary role that services run as; it owns nothing, and migrations grant it what it needs.
+    pub fn service_url(&self, database: &str) -> String {
+        self.url_as(database, SERVICE)
+    }
+
+    fn url_as(&self, database: &str, user: &str) -> String {
+        let folder = self.folder.display();
+        format!("postgres:///{database}?host={folder}&user={user}")
     }
 
     /// The folder with its socket.

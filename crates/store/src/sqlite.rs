@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::errors::Fault;
 use kit::scope::Scope;
 use sqlx::pool::PoolConnection;
@@ -175,7 +175,8 @@ impl SqliteBackend {
         );
         let span = tracing::debug_span!("unit", operation = started.operation, engine = "sqlite");
         let task = async move {
-            let answer = read_once(&readers, &shared, started, caller, &operation).await;
+            let tenant = operation.tenant(&caller);
+            let answer = read_once(&readers, &shared, started, (caller, tenant), &operation).await;
             drop(slot);
             shared.ended(&started, 1, answer)
         };
@@ -200,7 +201,7 @@ async fn read_once<O: Operation>(
     readers: &SqlitePool,
     shared: &Shared,
     started: Started,
-    caller: Arc<Caller>,
+    caller: (Arc<Caller>, Tenant),
     operation: &O,
 ) -> Result<O::Output, Fault> {
     let failed = |error: sqlx::Error| StoreError::from_sqlx("BEGIN", &error);

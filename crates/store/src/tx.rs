@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::clock::Micros;
 use kit::errors::Fault;
 use kit::ids::{IdSource, SharedIds};
@@ -57,6 +57,7 @@ pub(crate) struct UnitScope {
     pub(crate) operation: &'static str,
     pub(crate) caller: Arc<Caller>,
     pub(crate) now: Micros,
+    pub(crate) tenant: Tenant,
     pub(crate) ids: SharedIds,
     pub(crate) write: bool,
 }
@@ -68,6 +69,13 @@ pub struct Savepoint {
     audits: usize,
 }
 
+    tenant: Tenant,
+}
+
+/// That a unit looks beyond its tenant; see [`Tx::widen`].
+#[must_use = "a look beyond the tenant ends with narrow"]
+pub struct Widened {
+    before: Tenant,
 impl Tx {
     pub(crate) fn new(conn: Conn, scope: UnitScope) -> Self {
         Tx {
@@ -102,7 +110,8 @@ impl Tx {
         &self.scope.caller
     }
 
-    /// From here on the work is done on this caller's word: a batch carries out the commands of many.
+    /// From here on the work is done on this caller's word: a batch carries out the commands of many. Somebody
+    /// whose rows are not within the unit's reach fails it.
     pub fn act_for(&mut self, caller: Arc<Caller>) {
         self.scope.caller = caller;
     }
@@ -112,9 +121,59 @@ impl Tx {
         self.scope.operation
     }
 
+        if !self.scope.tenant.covers(&caller.tenant()) {
+            let message = format!(
+                "operation {} acts for {} beyond its tenant",
+                self.scope.operation, caller.subject
+            );
+            self.note(StoreError::refused("", message));
+        }
     /// The database behind it.
     pub fn engine(&self) -> Engine {
         match self.conn {
+    /// Whose rows it may see and change. On PostgreSQL the tables' policies know it too; on SQLite rows that say
+    /// `partner_id` are looked through as they are read.
+    pub fn tenant(&self) -> &Tenant {
+        &self.scope.tenant
+    }
+
+    /// Looks beyond the tenant, at what one partner's step needs to know of others' rows and does not tell. `why` is
+    /// for whoever reads the source; a test lists every use. A round trip on PostgreSQL, and another to narrow.
+    pub async fn widen(&mut self, why: &'static str) -> Result<Widened, StoreError> {
+        let before = self.scope.tenant.clone();
+        if !before.is_all() {
+            tracing::trace!(
+                operation = self.scope.operation,
+                why,
+                "looks beyond the tenant"
+            );
+            self.reach(Tenant::of([&Caller::system("widen")])).await?;
+        }
+        Ok(Widened { before })
+    }
+
+    /// Ends what [`Tx::widen`] began.
+    pub async fn narrow(&mut self, widened: Widened) -> Result<(), StoreError> {
+        if self.scope.tenant == widened.before {
+            return Ok(());
+        }
+        self.reach(widened.before).await
+    }
+
+    async fn reach(&mut self, tenant: Tenant) -> Result<(), StoreError> {
+        if self.engine() == Engine::Postgres {
+            let setting = tenant.to_string();
+            let _: (String,) = crate::sql!(
+                self,
+                one(String,),
+                "SELECT set_config('vitrine.partners', $1, true)",
+                setting
+            )?;
+        }
+        self.scope.tenant = tenant;
+        Ok(())
+    }
+
             Conn::Postgres(_) => Engine::Postgres,
             Conn::Sqlite(_) => Engine::Sqlite,
         }
@@ -136,6 +195,14 @@ impl Tx {
     /// Adds a row to the audit trail: what was done, to which resource, with what outcome.
     pub fn audit(
         &mut self,
+            let owner = &entry.partner_id;
+            if !owner.is_empty() && !self.scope.tenant.sees(owner) {
+                let message = format!(
+                    "operation {} published an entry of a partner beyond its tenant",
+                    self.scope.operation
+                );
+                self.note(StoreError::refused("", message));
+            }
         action: &'static str,
         resource_id: impl Into<String>,
         outcome: impl Into<String>,
@@ -178,6 +245,7 @@ impl Tx {
         crate::macros::control(self, "RELEASE SAVEPOINT step").await
     }
 
+            tenant: self.scope.tenant.clone(),
     /// Undoes what was done since the savepoint, a failed statement included. A transaction that lost
     /// against another, or its connection, stays lost.
     pub async fn rollback_to(&mut self, savepoint: Savepoint) -> Result<(), StoreError> {
@@ -196,6 +264,8 @@ impl Tx {
     pub(crate) fn failure(&self) -> Option<&StoreError> {
         self.failure.as_ref()
     }
+        // PostgreSQL takes the setting back with everything else.
+        self.scope.tenant = savepoint.tenant;
 
     /// Remembers the first failure: from here on the transaction cannot be committed.
     pub(crate) fn note(&mut self, error: StoreError) {

@@ -121,7 +121,7 @@ impl TestDb {
         let place = place.await.expect("a place for the test database")?;
         let mut config = DbConfig {
             max_connections: 8,
-            ..DbConfig::at(place.url())
+            ..place.config()
         };
         if let Some(change) = setup.config {
             change(&mut config);
@@ -142,12 +142,24 @@ impl TestDb {
             ids,
             config,
             setup,
+    /// As whoever migrates.
             _place: place,
         })
     }
 
     /// Another handle on the same database, as another replica or a restarted process has one. On SQLite
     /// close the first one before: there is one writer.
+
+    /// As services do: on PostgreSQL an ordinary role, which the tables' policies hold for.
+    pub(crate) fn config(&self) -> DbConfig {
+        match self {
+            Place::File(_) => DbConfig::at(self.url()),
+            Place::Server { server, name } => DbConfig {
+                migrate_url: Some(self.url()),
+                ..DbConfig::at(server.service_url(name))
+            },
+        }
+    }
     pub async fn reopen(&self) -> Db {
         connect(&self.config, &self.setup, &self.clock, &self.ids).await
     }
@@ -203,3 +215,9 @@ async fn connect(
         .await
         .expect("a test database that opens")
 }
+    /// Where whoever owns the tables connects to, for what services may not do.
+    pub fn owner_url(&self) -> &str {
+        let owner = self.config.migrate_url.as_ref();
+        owner.unwrap_or(&self.config.url)
+    }
+

@@ -52,7 +52,18 @@ enum Place {
     Named(String),
 }
 
+/// The role that services run as on a server that `VITRINE_TEST_POSTGRES` names, and its password.
+const SERVICE: &str = "vitrine_test_service";
+
 impl Place {
+    /// As the ordinary role that services run as.
+    fn service_url(&self, database: &str) -> Result<String, String> {
+        match self {
+            Place::Private(server) => Ok(server.service_url(database)),
+            Place::Named(_) => Ok(as_role(&self.url(database)?, SERVICE)),
+        }
+    }
+
     fn url(&self, database: &str) -> Result<String, String> {
         match self {
             Place::Private(server) => Ok(server.url(database)),
@@ -74,6 +85,21 @@ impl Place {
             }
         }
     }
+}
+
+/// The URL with another role, whose password is its name.
+fn as_role(url: &str, role: &str) -> String {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, rest) = base.split_once("://").unwrap_or(("postgres", base));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    let kept = query.split('&').filter(|pair| {
+        !pair.is_empty() && !pair.starts_with("user=") && !pair.starts_with("password=")
+    });
+    let kept: Vec<&str> = kept.collect();
+    // In the query, because a URL of a socket has no host to put a user before.
+    let more = format!("user={role}&password={role}");
+    let query: Vec<&str> = kept.into_iter().chain([more.as_str()]).collect();
+    format!("{scheme}://{place}?{}", query.join("&"))
 }
 
 /// The server of this process; none when there is no PostgreSQL, which was then said.
@@ -129,9 +155,17 @@ impl Server {
         }
     }
 
+    /// As the owner of the tables.
     pub(crate) fn url(&self, database: &str) -> String {
         self.place
             .url(database)
+            .expect("the URL was used before to create the database")
+    }
+
+    /// As the ordinary role that services run as.
+    pub(crate) fn service_url(&self, database: &str) -> String {
+        self.place
+            .service_url(database)
             .expect("the URL was used before to create the database")
     }
 }
@@ -151,6 +185,9 @@ impl Clerk {
         runtime.block_on(async move {
             if let Err(error) = self.sweep().await {
                 eprintln!("cannot sweep old test databases: {error}");
+            }
+            if let Err(error) = self.make_role().await {
+                eprintln!("cannot make the role {SERVICE}: {error}");
             }
             while let Ok(errand) = orders.recv() {
                 match errand {
@@ -218,7 +255,10 @@ impl Clerk {
     async fn fill(&self, database: &str, contents: Contents) -> Result<(), String> {
         let clock = SystemClock::shared();
         let ids = SystemIds::shared(clock.clone());
-        let config = DbConfig::at(self.place.url(database)?);
+        let config = DbConfig {
+            migrate_url: Some(self.place.url(database)?),
+            ..DbConfig::at(self.place.service_url(database)?)
+        };
         let db = Db::open(&config, "template", clock, ids)
             .await
             .map_err(|error| error.to_string())?;
@@ -230,6 +270,21 @@ impl Clerk {
         // The copy is refused while anybody is connected.
         db.close().await;
         done.map_err(|error| error.to_string())
+    }
+
+    /// The ordinary role, on a server that does not come with it.
+    async fn make_role(&self) -> Result<(), String> {
+        if matches!(*self.place, Place::Private(_)) {
+            return Ok(());
+        }
+        let made = format!("CREATE ROLE {SERVICE} LOGIN PASSWORD '{SERVICE}'");
+        match self.administer(&made).await {
+            // Another run made it.
+            Err(error) if error.contains("already exists") || error.contains("duplicate key") => {
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// Removes what runs that died left on a server that outlives them.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::clock::SharedClock;
 use kit::errors::{BoxError, Fault};
 use opentelemetry::KeyValue;
@@ -205,6 +205,10 @@ where
 
     fn audited(&self) -> bool {
         false
+    }
+
+    fn tenant(&self, _lane: &Caller) -> Tenant {
+        self.runner.tenant(&self.commands[self.part.clone()])
     }
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<R>, Fault> {

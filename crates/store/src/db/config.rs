@@ -15,6 +15,14 @@ pub struct DbConfig {
     /// `sqlite:/path/to/file.db`, or `postgres://user:password@host/database`. Printed without the password.
     #[serde(serialize_with = "without_password")]
     pub url: String,
+    /// PostgreSQL: the same for the owner of the tables, which `vitrine migrate` works as; it then gives the role of
+    /// `url` what services need, and no more. None: the role of `url` owns them, which the tables' policies hold for
+    /// as well, but which could take them away.
+    #[serde(serialize_with = "maybe_without_password")]
+    pub migrate_url: Option<String>,
+    /// PostgreSQL: whether units may run as a superuser or a role with BYPASSRLS, which nothing keeps from other
+    /// partners' rows. Refused otherwise, before anything is done.
+    pub allow_bypass_role: bool,
     /// PostgreSQL: the schema of this service, so that several may share a database. Created when the
     /// database is migrated. None: the role's own search path.
     pub schema: Option<String>,
@@ -64,6 +72,8 @@ impl Default for DbConfig {
             schema: None,
             max_connections: 16,
             reader_connections: 4,
+            migrate_url: None,
+            allow_bypass_role: false,
             acquire_timeout_ms: 5_000,
             statement_timeout_ms: 10_000,
             lock_timeout_ms: 5_000,
@@ -94,15 +104,9 @@ impl DbConfig {
 
     /// The engine that the URL names.
     pub fn engine(&self) -> Result<Engine, StoreError> {
-        match self.url.split_once(':') {
-            Some(("sqlite", rest)) if !rest.trim_start_matches('/').is_empty() => {
-                Ok(Engine::Sqlite)
-            }
-            Some(("postgres" | "postgresql", _)) => Ok(Engine::Postgres),
-            _ => Err(invalid(
-                "url must be sqlite:/path/to/file.db or postgres://user:password@host/database",
-            )),
-        }
+        named_engine(&self.url).ok_or_else(|| {
+            invalid("url must be sqlite:/path/to/file.db or postgres://user:password@host/database")
+        })
     }
 
     /// Refuses what could not work, naming the field.
@@ -124,6 +128,15 @@ impl DbConfig {
             Some(name) if !is_plain_name(name) => Err(invalid(
                 "schema must start with a lower-case letter and have at most 63 lower-case letters, digits and underscores",
             )),
+        if self
+            .migrate_url
+            .as_ref()
+            .is_some_and(|owner| Engine::Postgres != engine || named_engine(owner) != Some(engine))
+        {
+            return Err(invalid(
+                "migrate_url is for PostgreSQL: postgres://user:password@host/database, like url",
+            ));
+        }
             _ => Ok(engine),
         }
     }
@@ -161,10 +174,22 @@ impl fmt::Debug for DbConfig {
             .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
     }
+            .field(
+                "migrate_url",
+                &self.migrate_url.as_deref().map(hide_password),
+            )
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> StoreError {
     StoreError::refused("", format!("database configuration: {}", message.into()))
+}
+
+fn named_engine(url: &str) -> Option<Engine> {
+    match url.split_once(':') {
+        Some(("sqlite", rest)) if !rest.trim_start_matches('/').is_empty() => Some(Engine::Sqlite),
+        Some(("postgres" | "postgresql", _)) => Some(Engine::Postgres),
+        _ => None,
+    }
 }
 
 fn is_plain_name(name: &str) -> bool {
@@ -177,6 +202,16 @@ fn is_plain_name(name: &str) -> bool {
 
 fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&hide_password(url))
+}
+
+fn maybe_without_password<S: Serializer>(
+    url: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match url {
+        Some(url) => serializer.serialize_some(&hide_password(url)),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The URL with `***` for a password, wherever one may stand in it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::errors::Fault;
 use kit::scope::Scope;
 use sqlx::Connection;
@@ -102,7 +102,8 @@ impl Writer {
 /// A unit that waits for the writer, whatever it answers with.
 trait Waiting: Send {
     fn operation(&self) -> &'static str;
-    fn caller(&self) -> Arc<Caller>;
+    /// On whose word, and whose rows it may see and change.
+    fn caller(&self) -> (Arc<Caller>, Tenant);
     /// Whether the caller's time is up and nothing needs settling.
     fn is_late(&self) -> bool;
     /// Counts the run that is about to begin; false when there may be no more.
@@ -133,8 +134,8 @@ impl<O: Operation> Waiting for Asked<O> {
         self.started.operation
     }
 
-    fn caller(&self) -> Arc<Caller> {
-        self.caller.clone()
+    fn caller(&self) -> (Arc<Caller>, Tenant) {
+        (self.caller.clone(), self.operation.tenant(&self.caller))
     }
 
     fn is_late(&self) -> bool {
@@ -343,7 +344,7 @@ impl Desk {
     async fn begin(
         &mut self,
         operation: &'static str,
-        caller: Arc<Caller>,
+        caller: (Arc<Caller>, Tenant),
     ) -> Result<Tx, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,

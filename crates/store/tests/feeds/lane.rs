@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contracts::ErrorReason;
+use kit::caller::{Caller, Tenant};
 use kit::clock::{Clock, ManualClock};
 use kit::errors::{Fault, Refusal};
 use kit::scope::Scope;
@@ -329,6 +330,10 @@ struct Runner {
 impl BatchRun<Command, Verdict> for Runner {
     fn name(&self) -> &'static str {
         "test.batch"
+    }
+
+    fn tenant(&self, _: &[Command]) -> Tenant {
+        Tenant::of([&Caller::system("test")])
     }
 
     async fn run(&self, tx: &mut Tx, commands: &[Command]) -> Result<Vec<Verdict>, Fault> {

@@ -87,7 +87,7 @@ struct Watcher {
 
 impl Watcher {
     async fn new(t: &TestDb) -> Self {
-        let options: PgConnectOptions = t.config().url.parse().expect("the URL of a test database");
+        let options: PgConnectOptions = t.owner_url().parse().expect("the URL of a test database");
         Watcher {
             connection: options
                 .application_name("watcher")
@@ -217,7 +217,7 @@ fn without_the_guard_the_ordeal_finds_out() {
         // short round in twenty is caught.
         for round in 0..1_000 {
             let options: PgConnectOptions =
-                t.config().url.parse().expect("the URL of a test database");
+                t.owner_url().parse().expect("the URL of a test database");
             let pool = PgPoolOptions::new().max_connections(POOL);
             let pool = pool.connect_with(options).await.expect("a pool");
             let runner = Arc::new(Unguarded(pool.clone()));

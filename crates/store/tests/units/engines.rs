@@ -215,7 +215,7 @@ fn postgres_connections_to_what_became_a_standby_are_replaced() {
 
 /// Makes the database answer COMMIT with this error, once if it is for `once`.
 async fn refuse_commits(t: &TestDb, code: &str, once: bool) {
-    let options: PgConnectOptions = t.config().url.parse().expect("a URL");
+    let options: PgConnectOptions = t.owner_url().parse().expect("a URL");
     let mut connection = options.connect().await.expect("a connection");
     // A sequence remembers what a transaction that is rolled back forgets.
     let text = format!(

@@ -103,7 +103,8 @@ impl Remote {
     async fn start(settings: Settings, change: fn(&mut DbConfig)) -> Option<Remote> {
         let server = PrivatePostgres::start_or_skip(settings)?;
         let proxy = Proxy::start(server.socket()).await.expect("a proxy");
-        let mut config = DbConfig::at(proxy.url("vitrine", "postgres"));
+        let mut config = DbConfig::at(proxy.url("vitrine_service", "postgres"));
+        config.migrate_url = Some(proxy.url("vitrine", "postgres"));
         config.backoff_ms = 1;
         change(&mut config);
         let clock = SystemClock::shared();

@@ -146,7 +146,7 @@ on_both_engines! {
 fn who_migrates_is_waited_for_longer_than_for_any_lock() {
     let setup = setup().config(|config| config.lock_timeout_ms = 50);
     testkit::run(Engine::Postgres, setup, |t| async move {
-        let options: PgConnectOptions = t.config().url.parse().expect("a URL");
+        let options: PgConnectOptions = t.owner_url().parse().expect("a URL");
         let mut other = options.connect().await.expect("a connection");
         t.migrate(&MIGRATIONS).await.expect("nothing to do");
         let lock = "BEGIN; SELECT one FROM _migration_lock FOR UPDATE";

@@ -252,13 +252,17 @@ fn ids(rows: Vec<(String,)>) -> Result<Vec<ListingId>, Fault> {
     rows.into_iter().map(|(text,)| id(&text)).collect()
 }
 
-/// What was agreed about variants and is not over: of all, or only what is exclusive.
+/// What was agreed about variants and is not over: of all, or only what is exclusive. With every partner, whoever asks: who
+/// stands in the way of an exclusive listing is mostly somebody else. They are not named to the caller.
 pub(crate) async fn claim_of_variants(
     tx: &mut Tx,
     variant_ids: &[VariantId],
     only_exclusive: bool,
 ) -> Result<Vec<(VariantId, Claim)>, Fault> {
     let now = tx.now();
+    let widened = tx
+        .widen("others' claims stand in the way of an exclusive listing")
+        .await?;
     let rows: Vec<ClaimRow> = bulk!(
         tx,
         all ClaimRow,
@@ -274,6 +278,7 @@ pub(crate) async fn claim_of_variants(
         columns: [variant_ids],
         also: [now, only_exclusive]
     )?;
+    tx.narrow(widened).await?;
     rows.into_iter().map(ClaimRow::claim).collect()
 }
 

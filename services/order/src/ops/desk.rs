@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::store::Db;
 use ::store::Tx;
 use ::store::batch::{Admission, BatchRun, Lane, Priority};
-use kit::caller::Caller;
+use kit::caller::{Caller, Tenant};
 use kit::errors::Fault;
 
 use super::agreed::Agreed;
@@ -146,6 +146,10 @@ impl Runner {
 impl BatchRun<Request, Verdict> for Runner {
     fn name(&self) -> &'static str {
         "order.desk"
+    }
+
+    fn tenant(&self, requests: &[Request]) -> Tenant {
+        Tenant::of(requests.iter().map(|request| &*request.caller))
     }
 
     async fn run(&self, tx: &mut Tx, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {

@@ -219,7 +219,7 @@ impl House {
             return Ok(Some(url));
         }
         let postgres = start_postgres(&self.options.postgres)?;
-        let url = postgres.url("postgres");
+        let url = postgres.service_url("postgres");
         self.postgres = Some(postgres);
         Ok(Some(url))
     }
@@ -241,9 +241,16 @@ impl House {
             let Some(url) = database else { break };
             let name = service.name();
             text.push_str(&format!("[database.{name}]\nurl = {url:?}\n"));
-            if self.postgres.is_none() {
-                // Somebody else's server: nothing of what is there may be touched.
-                text.push_str(&format!("schema = \"bench_{mark}_{name}\"\n"));
+            match &self.postgres {
+                Some(own) => {
+                    let owner = own.url("postgres");
+                    text.push_str(&format!("migrate_url = {owner:?}\n"));
+                }
+                // Somebody else's server: nothing of what is there may be touched, and whoever named it may have named
+                // a superuser.
+                None => text.push_str(&format!(
+                    "schema = \"bench_{mark}_{name}\"\nallow_bypass_role = true\n"
+                )),
             }
         }
         for who in ["partner", "partner_critical", "retailer"] {
