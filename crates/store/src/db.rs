@@ -134,6 +134,7 @@ impl Shared {
         UnitScope {
             operation,
             caller,
+            tenant,
             now,
             ids: self.around.ids.clone(),
             write,
@@ -141,7 +142,6 @@ impl Shared {
     }
 
     pub(crate) fn strikes(&self, point: Point, operation: &'static str) -> bool {
-            tenant,
         self.around
             .faults
             .as_ref()
@@ -332,6 +332,15 @@ impl Db {
         }
     }
 
+    /// Why no unit will run, for a process that starts: the role that PostgreSQL knows us by is above the tables'
+    /// policies. None when all is well, and when the database cannot be asked just now; units find out then.
+    pub async fn role_problem(&self) -> Option<&'static str> {
+        match &self.inner.backend {
+            Backend::Postgres(backend) => backend.role_problem().await,
+            Backend::Sqlite(_) => None,
+        }
+    }
+
     /// Refuses new units as busy, lets those under way end, and closes every connection. May be called
     /// again.
     pub async fn close(&self) {
@@ -356,15 +365,6 @@ impl Operation for Ping {
 
     fn name(&self) -> &'static str {
         "ping"
-    /// Why no unit will run, for a process that starts: the role that PostgreSQL knows us by is above the tables'
-    /// policies. None when all is well, and when the database cannot be asked just now; units find out then.
-    pub async fn role_problem(&self) -> Option<&'static str> {
-        match &self.inner.backend {
-            Backend::Postgres(backend) => backend.role_problem().await,
-            Backend::Sqlite(_) => None,
-        }
-    }
-
     }
 
     async fn run(&self, tx: &mut crate::Tx) -> Result<(), Fault> {

@@ -56,8 +56,8 @@ pub struct Tx {
 pub(crate) struct UnitScope {
     pub(crate) operation: &'static str,
     pub(crate) caller: Arc<Caller>,
-    pub(crate) now: Micros,
     pub(crate) tenant: Tenant,
+    pub(crate) now: Micros,
     pub(crate) ids: SharedIds,
     pub(crate) write: bool,
 }
@@ -67,8 +67,6 @@ pub(crate) struct UnitScope {
 pub struct Savepoint {
     entries: usize,
     audits: usize,
-}
-
     tenant: Tenant,
 }
 
@@ -76,6 +74,8 @@ pub struct Savepoint {
 #[must_use = "a look beyond the tenant ends with narrow"]
 pub struct Widened {
     before: Tenant,
+}
+
 impl Tx {
     pub(crate) fn new(conn: Conn, scope: UnitScope) -> Self {
         Tx {
@@ -113,14 +113,6 @@ impl Tx {
     /// From here on the work is done on this caller's word: a batch carries out the commands of many. Somebody
     /// whose rows are not within the unit's reach fails it.
     pub fn act_for(&mut self, caller: Arc<Caller>) {
-        self.scope.caller = caller;
-    }
-
-    /// The name of the operation that runs.
-    pub fn operation(&self) -> &'static str {
-        self.scope.operation
-    }
-
         if !self.scope.tenant.covers(&caller.tenant()) {
             let message = format!(
                 "operation {} acts for {} beyond its tenant",
@@ -128,9 +120,9 @@ impl Tx {
             );
             self.note(StoreError::refused("", message));
         }
-    /// The database behind it.
-    pub fn engine(&self) -> Engine {
-        match self.conn {
+        self.scope.caller = caller;
+    }
+
     /// Whose rows it may see and change. On PostgreSQL the tables' policies know it too; on SQLite rows that say
     /// `partner_id` are looked through as they are read.
     pub fn tenant(&self) -> &Tenant {
@@ -174,6 +166,14 @@ impl Tx {
         Ok(())
     }
 
+    /// The name of the operation that runs.
+    pub fn operation(&self) -> &'static str {
+        self.scope.operation
+    }
+
+    /// The database behind it.
+    pub fn engine(&self) -> Engine {
+        match self.conn {
             Conn::Postgres(_) => Engine::Postgres,
             Conn::Sqlite(_) => Engine::Sqlite,
         }
@@ -187,14 +187,6 @@ impl Tx {
     /// Adds an entry to the service's feed. It is written last, and seen when the transaction commits.
     pub fn publish(&mut self, entry: NewEntry) {
         if self.may_write("published a feed entry") {
-            let traceparent = self.scope.caller.traceparent.clone();
-            self.outbox.push(Pending { entry, traceparent });
-        }
-    }
-
-    /// Adds a row to the audit trail: what was done, to which resource, with what outcome.
-    pub fn audit(
-        &mut self,
             let owner = &entry.partner_id;
             if !owner.is_empty() && !self.scope.tenant.sees(owner) {
                 let message = format!(
@@ -203,6 +195,14 @@ impl Tx {
                 );
                 self.note(StoreError::refused("", message));
             }
+            let traceparent = self.scope.caller.traceparent.clone();
+            self.outbox.push(Pending { entry, traceparent });
+        }
+    }
+
+    /// Adds a row to the audit trail: what was done, to which resource, with what outcome.
+    pub fn audit(
+        &mut self,
         action: &'static str,
         resource_id: impl Into<String>,
         outcome: impl Into<String>,
@@ -237,6 +237,7 @@ impl Tx {
         Ok(Savepoint {
             entries: self.outbox.len(),
             audits: self.audits.len(),
+            tenant: self.scope.tenant.clone(),
         })
     }
 
@@ -245,7 +246,6 @@ impl Tx {
         crate::macros::control(self, "RELEASE SAVEPOINT step").await
     }
 
-            tenant: self.scope.tenant.clone(),
     /// Undoes what was done since the savepoint, a failed statement included. A transaction that lost
     /// against another, or its connection, stays lost.
     pub async fn rollback_to(&mut self, savepoint: Savepoint) -> Result<(), StoreError> {
@@ -256,6 +256,8 @@ impl Tx {
         self.failure = None;
         self.outbox.truncate(savepoint.entries);
         self.audits.truncate(savepoint.audits);
+        // PostgreSQL takes the setting back with everything else.
+        self.scope.tenant = savepoint.tenant;
         crate::macros::control(self, "ROLLBACK TO SAVEPOINT step").await?;
         crate::macros::control(self, "RELEASE SAVEPOINT step").await
     }
@@ -264,8 +266,6 @@ impl Tx {
     pub(crate) fn failure(&self) -> Option<&StoreError> {
         self.failure.as_ref()
     }
-        // PostgreSQL takes the setting back with everything else.
-        self.scope.tenant = savepoint.tenant;
 
     /// Remembers the first failure: from here on the transaction cannot be committed.
     pub(crate) fn note(&mut self, error: StoreError) {

@@ -104,10 +104,22 @@ impl Place {
         }
     }
 
+    /// As whoever migrates.
     pub(crate) fn url(&self) -> String {
         match self {
             Place::File(folder) => format!("sqlite:{}", folder.path().join("test.db").display()),
             Place::Server { server, name } => server.url(name),
+        }
+    }
+
+    /// As services do: on PostgreSQL an ordinary role, which the tables' policies hold for.
+    pub(crate) fn config(&self) -> DbConfig {
+        match self {
+            Place::File(_) => DbConfig::at(self.url()),
+            Place::Server { server, name } => DbConfig {
+                migrate_url: Some(self.url()),
+                ..DbConfig::at(server.service_url(name))
+            },
         }
     }
 }
@@ -142,24 +154,12 @@ impl TestDb {
             ids,
             config,
             setup,
-    /// As whoever migrates.
             _place: place,
         })
     }
 
     /// Another handle on the same database, as another replica or a restarted process has one. On SQLite
     /// close the first one before: there is one writer.
-
-    /// As services do: on PostgreSQL an ordinary role, which the tables' policies hold for.
-    pub(crate) fn config(&self) -> DbConfig {
-        match self {
-            Place::File(_) => DbConfig::at(self.url()),
-            Place::Server { server, name } => DbConfig {
-                migrate_url: Some(self.url()),
-                ..DbConfig::at(server.service_url(name))
-            },
-        }
-    }
     pub async fn reopen(&self) -> Db {
         connect(&self.config, &self.setup, &self.clock, &self.ids).await
     }
@@ -174,6 +174,12 @@ impl TestDb {
     /// How it is configured.
     pub fn config(&self) -> &DbConfig {
         &self.config
+    }
+
+    /// Where whoever owns the tables connects to, for what services may not do.
+    pub fn owner_url(&self) -> &str {
+        let owner = self.config.migrate_url.as_ref();
+        owner.unwrap_or(&self.config.url)
     }
 
     /// The caller that tests act as when it does not matter who calls.
@@ -215,9 +221,3 @@ async fn connect(
         .await
         .expect("a test database that opens")
 }
-    /// Where whoever owns the tables connects to, for what services may not do.
-    pub fn owner_url(&self) -> &str {
-        let owner = self.config.migrate_url.as_ref();
-        owner.unwrap_or(&self.config.url)
-    }
-

@@ -69,11 +69,11 @@ impl Default for DbConfig {
     fn default() -> Self {
         DbConfig {
             url: String::new(),
+            migrate_url: None,
+            allow_bypass_role: false,
             schema: None,
             max_connections: 16,
             reader_connections: 4,
-            migrate_url: None,
-            allow_bypass_role: false,
             acquire_timeout_ms: 5_000,
             statement_timeout_ms: 10_000,
             lock_timeout_ms: 5_000,
@@ -124,10 +124,6 @@ impl DbConfig {
         if let Some((field, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(invalid(format!("{field} must be at least 1")));
         }
-        match &self.schema {
-            Some(name) if !is_plain_name(name) => Err(invalid(
-                "schema must start with a lower-case letter and have at most 63 lower-case letters, digits and underscores",
-            )),
         if self
             .migrate_url
             .as_ref()
@@ -137,6 +133,10 @@ impl DbConfig {
                 "migrate_url is for PostgreSQL: postgres://user:password@host/database, like url",
             ));
         }
+        match &self.schema {
+            Some(name) if !is_plain_name(name) => Err(invalid(
+                "schema must start with a lower-case letter and have at most 63 lower-case letters, digits and underscores",
+            )),
             _ => Ok(engine),
         }
     }
@@ -170,18 +170,14 @@ impl fmt::Debug for DbConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DbConfig")
             .field("url", &hide_password(&self.url))
-            .field("schema", &self.schema)
-            .field("max_connections", &self.max_connections)
-            .finish_non_exhaustive()
-    }
             .field(
                 "migrate_url",
                 &self.migrate_url.as_deref().map(hide_password),
             )
-}
-
-pub(crate) fn invalid(message: impl Into<String>) -> StoreError {
-    StoreError::refused("", format!("database configuration: {}", message.into()))
+            .field("schema", &self.schema)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
 }
 
 fn named_engine(url: &str) -> Option<Engine> {
@@ -192,16 +188,16 @@ fn named_engine(url: &str) -> Option<Engine> {
     }
 }
 
+pub(crate) fn invalid(message: impl Into<String>) -> StoreError {
+    StoreError::refused("", format!("database configuration: {}", message.into()))
+}
+
 fn is_plain_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&hide_password(url))
 }
 
 fn maybe_without_password<S: Serializer>(
@@ -212,6 +208,10 @@ fn maybe_without_password<S: Serializer>(
         Some(url) => serializer.serialize_some(&hide_password(url)),
         None => serializer.serialize_none(),
     }
+}
+
+fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hide_password(url))
 }
 
 /// The URL with `***` for a password, wherever one may stand in it.
