@@ -142,7 +142,8 @@ impl Suite {
         for mut parts in assembled {
             lifecycle.adopt(&mut parts);
         }
-        let checkpoints = Exporters::start(config, databases.values(), &clock, &ids, &lifecycle)?;
+        let (clock, ids) = (&common.clock, &common.ids);
+        let checkpoints = Exporters::start(config, databases.values(), clock, ids, &lifecycle)?;
         let address = server.local_addr();
         lifecycle.spawn("grpc", server.serve(front, &lifecycle));
         let admin = admin.serve(AdminState {
