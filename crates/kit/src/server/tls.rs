@@ -185,8 +185,8 @@ impl Certificate {
     }
 
     #[cfg(test)]
-    pub(super) fn fingerprint(&self) -> Pems {
-        self.inner.current.borrow().own.pems.clone()
+    pub(super) fn fingerprint(&self) -> Vec<u8> {
+        self.inner.current.borrow().own.pems.at(0).to_vec()
     }
 
     /// Reads the files again from time to time, until the guard is dropped.

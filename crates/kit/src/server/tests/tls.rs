@@ -23,6 +23,7 @@ fn write(folder: &Path, (cert, key): (&str, &str)) -> TlsConfig {
         cert_file: Some(cert_file),
         key_file: Some(key_file),
         reload_interval_s: 1,
+        ..TlsConfig::default()
     }
 }
 
