@@ -239,7 +239,7 @@ pub(super) struct Header {
     #[serde(deserialize_with = "algorithm_in_text")]
     pub(super) alg: Algorithm,
     pub(super) kid: Option<String>,
-    typ: Option<String>,
+    pub(super) typ: Option<String>,
     #[serde(default, deserialize_with = "json::present")]
     crit: bool,
     #[serde(default, deserialize_with = "json::present")]

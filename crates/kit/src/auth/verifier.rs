@@ -278,6 +278,9 @@ impl TokenVerifier {
 
     fn verify_anew(&self, token: &str, state: &State) -> Result<Identity, AuthError> {
         let parts = Parts::of(token)?;
+        if !says_token(parts.header.typ.as_deref()) {
+            return Err(AuthError::Malformed);
+        }
         let payload = parts.payload()?;
         let issuer = issuer_of(&payload, state, &self.partners)?;
         if !issuer.allows(parts.header.alg) {
@@ -346,6 +349,12 @@ impl State {
         let found = slot.as_ref().filter(|found| found.key == *key)?;
         Some(found.identity.clone())
     }
+}
+
+/// RFC 8725 3.11: what was signed as something else, such as a payment statement, is no token, whatever it says.
+fn says_token(typ: Option<&str>) -> bool {
+    let typ = typ.unwrap_or("JWT").to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
 /// The issuer that the unverified payload names; only decides whose keys it has to stand up to. What the configuration
