@@ -22,6 +22,7 @@ mod refusals;
 mod returns;
 mod sales;
 mod schema;
+mod security;
 mod supply;
 mod tenants;
 mod world;

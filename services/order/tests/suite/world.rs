@@ -23,6 +23,7 @@ use kit::clock::{Clock, Micros};
 use kit::errors::Fault;
 use kit::layers::{LayerDeps, LayersConfig, Rate, RateLimitConfig, layered};
 use kit::lifecycle::{DrainConfig, Lifecycle};
+use kit::server::{HardenedServer, LayeredService, ServerConfig};
 use kit::telemetry::Metrics;
 use kit::wire::Wire;
 use order::events::catalog::CatalogMirror;
@@ -33,6 +34,7 @@ use store::{Operation, Tx};
 use testkit::{Setup, TestDb};
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::{InterceptedService, Interceptor};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -113,7 +115,14 @@ pub struct World {
     pub life: Lifecycle,
     signer: TokenSigner,
     wire: Wire,
+    front: LayeredService,
     mirror: CatalogMirror,
+}
+
+/// A partner's clients over the network.
+pub struct Socket {
+    pub orders: OrderServiceClient<InterceptedService<Channel, Bearer>>,
+    pub refunds: RefundServiceClient<InterceptedService<Channel, Bearer>>,
 }
 
 impl World {
@@ -198,13 +207,15 @@ impl World {
         }
         let mut routes = tonic::service::Routes::builder();
         (parts.routes)(&mut routes);
-        let wire = Wire::local(layered(routes.routes(), &layers));
+        let front = layered(routes.routes(), &layers);
+        let wire = Wire::local(front.clone());
         World {
             t,
             fakes,
             life,
             signer,
             wire,
+            front,
             mirror,
         }
     }
@@ -231,6 +242,26 @@ impl World {
 
     pub fn partner(&self, at: u128) -> Clients {
         self.clients(Claims::partner("gateway", &partner(at)))
+    }
+
+    /// The same service behind a port, as a partner calls it.
+    pub async fn socket(&self, at: u128) -> Socket {
+        let config = ServerConfig {
+            address: ([127, 0, 0, 1], 0).into(),
+            ..ServerConfig::default()
+        };
+        let server = HardenedServer::bind(&config).await.expect("a free port");
+        let address = format!("http://{}", server.local_addr());
+        self.life
+            .spawn("server", server.serve(self.front.clone(), &self.life));
+        let claims = Claims::partner("gateway", &partner(at)).scopes(SCOPES);
+        let bearer = Bearer(self.signer.mint(claims, 300 * DAY));
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        let channel = endpoint.connect().await.expect("a connection");
+        Socket {
+            orders: OrderServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            refunds: RefundServiceClient::with_interceptor(channel, bearer),
+        }
     }
 
     pub fn retailer(&self, role: RetailerRole) -> Clients {
