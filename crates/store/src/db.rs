@@ -4,6 +4,7 @@ mod config;
 mod faults;
 mod observe;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use kit::caller::{Caller, Tenant};
 use kit::clock::{Micros, SharedClock};
 use kit::errors::Fault;
 use kit::ids::SharedIds;
+use kit::scope::Scope;
 use tokio::sync::watch;
 
 pub use config::DbConfig;
@@ -109,6 +111,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) around: Surroundings,
     commits: watch::Sender<u64>,
+    asked: AtomicU64,
 }
 
 impl Shared {
@@ -212,6 +215,7 @@ impl Db {
             engine,
             around,
             commits: watch::Sender::new(0),
+            asked: AtomicU64::new(0),
         });
         let backend = match engine {
             Engine::Postgres => Backend::Postgres(PgBackend::open(shared.clone())?),
@@ -292,7 +296,16 @@ impl Db {
         }
     }
 
+    /// How many units of work were asked for by calls, on whoever's behalf; background work is not counted. That a
+    /// refused call never came so far is told from this.
+    pub fn asked_by_calls(&self) -> u64 {
+        self.inner.shared.asked.load(Ordering::Relaxed)
+    }
+
     fn start(&self, operation: &'static str, write: bool) -> Started {
+        if Scope::is_set() {
+            self.inner.shared.asked.fetch_add(1, Ordering::Relaxed);
+        }
         Started {
             operation,
             write,

@@ -13,7 +13,7 @@ use kit::auth::{ServiceTokens, SigningKey, TokenSigner, TokenVerifier};
 use kit::clock::{SharedClock, SystemClock};
 use kit::config::Secret;
 use kit::ids::{SharedIds, SystemIds};
-use kit::layers::{LayerDeps, layered};
+use kit::layers::{LayerDeps, LayeredService, layered};
 use kit::lifecycle::Lifecycle;
 use kit::parts::Parts;
 use kit::server::{HardenedServer, ServerError};
@@ -49,6 +49,7 @@ pub struct Suite {
     /// The life of the process.
     pub lifecycle: Lifecycle,
     databases: Vec<Db>,
+    front: LayeredService,
     checkpoints: Exporters,
     admin: AdminHandle,
 }
@@ -145,7 +146,7 @@ impl Suite {
         let (clock, ids) = (&common.clock, &common.ids);
         let checkpoints = Exporters::start(config, databases.values(), clock, ids, &lifecycle)?;
         let address = server.local_addr();
-        lifecycle.spawn("grpc", server.serve(front, &lifecycle));
+        lifecycle.spawn("grpc", server.serve(front.clone(), &lifecycle));
         let admin = admin.serve(AdminState {
             lifecycle: lifecycle.clone(),
             registry,
@@ -156,9 +157,17 @@ impl Suite {
             admin_address: admin.local_addr(),
             lifecycle,
             databases: databases.into_values().collect(),
+            front,
             checkpoints,
             admin,
         })
+    }
+
+    /// How far calls have come: those that were let through to a handler, and the units of work that they asked
+    /// databases for. Neither counts calls that were refused, health, nor background work.
+    pub fn let_in(&self) -> (u64, u64) {
+        let asked = self.databases.iter().map(Db::asked_by_calls).sum();
+        (self.front.handed_over(), asked)
     }
 
     /// Drains, closes the databases and lets go of the admin port.
