@@ -12,5 +12,6 @@ pub mod ops;
 pub mod probe;
 pub mod sandbox;
 pub mod serve;
+mod signers;
 pub mod suite;
 pub mod token;

@@ -13,8 +13,9 @@ use kit::auth::{ServiceTokens, SigningKey, TokenSigner, TokenVerifier};
 use kit::clock::{SharedClock, SystemClock};
 use kit::config::Secret;
 use kit::ids::{SharedIds, SystemIds};
-use kit::layers::{LayerDeps, LayeredService, layered};
+use kit::layers::{LayerDeps, LayeredService, layered_with};
 use kit::lifecycle::Lifecycle;
+use kit::partners::PartnerDirectory;
 use kit::parts::Parts;
 use kit::server::{HardenedServer, ServerError};
 use kit::telemetry::Metrics;
@@ -25,7 +26,7 @@ use tonic::service::Routes;
 use crate::audit::Exporters;
 use crate::cli::Service;
 use crate::config::VitrineConfig;
-use crate::{keys, migrate};
+use crate::{keys, migrate, signers};
 
 /// The scopes that services need of one another.
 const SERVICE_SCOPES: [&str; 6] = [
@@ -137,7 +138,10 @@ impl Suite {
             kit::admin::add_reflection(&mut builder, &contracts::reflection_sets())?;
         }
         let deps = layer_deps(config, &common, policies, metrics)?;
-        let front = layered(builder.routes(), &deps);
+        let signed = &config.server.layers.signatures;
+        let (partners_of, time) = (PartnerDirectory::new(), common.clock.clone());
+        let signed = signers::signatures(signed, partners_of, time, &lifecycle)?;
+        let front = layered_with(builder.routes(), &deps, signed);
         late.tie(Wire::local(front.clone()));
         // Only now: background work calls the other services at once.
         for mut parts in assembled {
