@@ -18,6 +18,7 @@ pub mod page;
 pub mod partners;
 pub mod parts;
 pub mod scope;
+pub mod seal;
 pub mod server;
 mod spawn;
 pub mod telemetry;

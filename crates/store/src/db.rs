@@ -22,6 +22,7 @@ pub(crate) use observe::outcome;
 pub use observe::{Meter, Observation, Observer};
 
 use crate::error::StoreError;
+use crate::keys::ShopperKeys;
 use crate::migrate::{self, Migrations};
 use crate::operation::Operation;
 use crate::postgres::PgBackend;
@@ -52,6 +53,8 @@ pub struct Surroundings {
     pub observer: Arc<dyn Observer>,
     /// Where the database fails; only in tests.
     pub faults: Option<Arc<dyn Faults>>,
+    /// The keys that personal data is sealed with; none for a service that keeps none.
+    pub keys: Option<ShopperKeys>,
 }
 
 impl Surroundings {
@@ -63,6 +66,7 @@ impl Surroundings {
             time: TimeSource::Database,
             observer: Arc::new(Meter::global()),
             faults: None,
+            keys: None,
         }
     }
 }
@@ -140,6 +144,7 @@ impl Shared {
             tenant,
             now,
             ids: self.around.ids.clone(),
+            keys: self.around.keys.clone(),
             write,
         }
     }
@@ -263,6 +268,12 @@ impl Db {
     /// The injected identifiers and randomness.
     pub fn ids(&self) -> SharedIds {
         self.inner.shared.around.ids.clone()
+    }
+
+    /// The keys that personal data is sealed with.
+    pub fn keys(&self) -> Result<ShopperKeys, Fault> {
+        let keys = self.inner.shared.around.keys.clone();
+        keys.ok_or_else(|| Fault::internal("this database was opened without a key store"))
     }
 
     /// Runs a unit of work and commits it.

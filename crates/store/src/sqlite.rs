@@ -271,7 +271,14 @@ pub(crate) async fn open_writer(shared: &Shared) -> Result<SqliteConnection, Sto
             format!("the folder {folder} of the database does not exist"),
         ));
     }
-    let options = base_options(shared)
+    let mut options = base_options(shared);
+    if shared.config.wipe_deleted {
+        options = options
+            .pragma("secure_delete", "ON")
+            .pragma("wal_autocheckpoint", "1")
+            .pragma("journal_size_limit", "0");
+    }
+    let options = options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);

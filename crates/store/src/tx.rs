@@ -10,6 +10,7 @@ use kit::ids::{IdSource, SharedIds};
 use crate::audit::NewAudit;
 use crate::error::{Class, StoreError};
 use crate::head::{NewEntry, Pending};
+use crate::keys::ShopperKeys;
 use crate::postgres::PgUnit;
 use crate::sqlite::SqliteUnit;
 
@@ -59,6 +60,7 @@ pub(crate) struct UnitScope {
     pub(crate) tenant: Tenant,
     pub(crate) now: Micros,
     pub(crate) ids: SharedIds,
+    pub(crate) keys: Option<ShopperKeys>,
     pub(crate) write: bool,
 }
 
@@ -103,6 +105,12 @@ impl Tx {
     /// Where new identifiers and randomness come from.
     pub fn ids(&self) -> &dyn IdSource {
         &*self.scope.ids
+    }
+
+    /// The keys that personal data is sealed with.
+    pub fn keys(&self) -> Result<ShopperKeys, Fault> {
+        let keys = self.scope.keys.clone();
+        keys.ok_or_else(|| Fault::internal("this database was opened without a key store"))
     }
 
     /// On whose word the work is done.

@@ -7,8 +7,10 @@ use kit::caller::Caller;
 use kit::clock::ManualClock;
 use kit::errors::Fault;
 use kit::ids::{SeededIds, SharedIds};
+use kit::seal::FileKeys;
 use store::db::{Faults, Surroundings, TimeSource};
-use store::{Db, DbConfig, Engine, Migrations, Operation};
+use store::keys::{KEYS, KeysConfig};
+use store::{Db, DbConfig, Engine, Migrations, Operation, ShopperKeys};
 use tempfile::TempDir;
 
 use crate::server::{Contents, Server, server};
@@ -69,10 +71,46 @@ pub struct TestDb {
     pub clock: Arc<ManualClock>,
     /// Its ids: the same on every run.
     pub ids: SharedIds,
+    /// The keys of its shoppers, in a store beside it; the same for [`TestDb::reopen`].
+    pub keys: Option<ShopperKeys>,
     config: DbConfig,
     setup: Setup,
     // After `db`, so that the database is let go of before it is removed.
     _place: Place,
+    _key_place: Option<KeyPlace>,
+}
+
+/// Where a test's key store is; gone when this is dropped.
+struct KeyPlace {
+    _folder: TempDir,
+}
+
+impl KeyPlace {
+    async fn open(clock: &Arc<ManualClock>) -> (ShopperKeys, KeyPlace) {
+        let folder = TempDir::new().expect("a temporary folder");
+        // Its own ids, so that those of the test do not depend on what is sealed.
+        let ids = SeededIds::shared(7_777, clock.clone());
+        let config = DbConfig {
+            wipe_deleted: true,
+            ..DbConfig::at(format!(
+                "sqlite:{}",
+                folder.path().join("keys.db").display()
+            ))
+        };
+        let around = Surroundings {
+            time: TimeSource::Injected,
+            ..Surroundings::new(clock.clone(), ids.clone())
+        };
+        let db = Db::open_with(&config, "test-keys", around)
+            .await
+            .expect("a key store that opens");
+        db.migrate(&KEYS).await.expect("migrations that run");
+        let file = folder.path().join("wrapping.keys");
+        let wrap = FileKeys::load_or_create(&file, |into| ids.random_bytes(into));
+        let wrap = Arc::new(wrap.expect("wrapping keys"));
+        let keys = ShopperKeys::new(db, wrap, KeysConfig::default());
+        (keys, KeyPlace { _folder: folder })
+    }
 }
 
 /// Where a test database is; gone when this is dropped.
@@ -140,7 +178,12 @@ impl TestDb {
         }
         let clock = Arc::new(ManualClock::default());
         let ids = SeededIds::shared(setup.seed.unwrap_or(1), clock.clone());
-        let db = connect(&config, &setup, &clock, &ids).await;
+        let keys = match setup.migrations {
+            Some(_) => Some(KeyPlace::open(&clock).await),
+            None => None,
+        };
+        let (keys, _key_place) = keys.map_or((None, None), |(keys, at)| (Some(keys), Some(at)));
+        let db = connect(&config, (&setup, keys.clone()), &clock, &ids).await;
         if engine == Engine::Sqlite {
             let migrated = match setup.migrations {
                 Some(migrations) => db.migrate(&migrations).await,
@@ -152,23 +195,37 @@ impl TestDb {
             db,
             clock,
             ids,
+            keys,
             config,
             setup,
             _place: place,
+            _key_place,
         })
     }
 
     /// Another handle on the same database, as another replica or a restarted process has one. On SQLite
     /// close the first one before: there is one writer.
     pub async fn reopen(&self) -> Db {
-        connect(&self.config, &self.setup, &self.clock, &self.ids).await
+        connect(
+            &self.config,
+            (&self.setup, self.keys.clone()),
+            &self.clock,
+            &self.ids,
+        )
+        .await
     }
 
     /// The same with other limits.
     pub async fn reopen_with(&self, change: impl FnOnce(&mut DbConfig)) -> Db {
         let mut config = self.config.clone();
         change(&mut config);
-        connect(&config, &self.setup, &self.clock, &self.ids).await
+        connect(
+            &config,
+            (&self.setup, self.keys.clone()),
+            &self.clock,
+            &self.ids,
+        )
+        .await
     }
 
     /// How it is configured.
@@ -180,6 +237,19 @@ impl TestDb {
     pub fn owner_url(&self) -> &str {
         let owner = self.config.migrate_url.as_ref();
         owner.unwrap_or(&self.config.url)
+    }
+
+    /// The database as whoever owns it has it, above every policy and right: for tests that do to it what no service
+    /// may.
+    pub async fn as_owner(&self) -> Db {
+        if self.config.migrate_url.is_none() {
+            return self.db.clone();
+        }
+        self.reopen_with(|config| {
+            config.url = self.owner_url().to_owned();
+            config.allow_bypass_role = true;
+        })
+        .await
     }
 
     /// The caller that tests act as when it does not matter who calls.
@@ -208,13 +278,14 @@ impl Deref for TestDb {
 
 async fn connect(
     config: &DbConfig,
-    setup: &Setup,
+    (setup, keys): (&Setup, Option<ShopperKeys>),
     clock: &Arc<ManualClock>,
     ids: &SharedIds,
 ) -> Db {
     let around = Surroundings {
         time: setup.time.unwrap_or(TimeSource::Injected),
         faults: setup.faults.clone(),
+        keys,
         ..Surroundings::new(clock.clone(), ids.clone())
     };
     Db::open_with(config, "test", around)

@@ -47,6 +47,9 @@ pub struct DbConfig {
     pub statement_cache_size: usize,
     /// SQLite: how long to wait for another process that holds the file.
     pub busy_timeout_ms: u64,
+    /// SQLite: overwrite what is deleted, and empty the write-ahead log after each commit. For key stores, which write
+    /// seldom; a database of orders would be slower for nothing, because what is personal in it is sealed.
+    pub wipe_deleted: bool,
     /// Units that may wait or run at once; one more is refused as busy at once.
     pub queue_max: usize,
     /// SQLite: units that share one COMMIT.
@@ -82,6 +85,7 @@ impl Default for DbConfig {
             connection_idle_s: 600,
             statement_cache_size: 256,
             busy_timeout_ms: 5_000,
+            wipe_deleted: false,
             queue_max: 4_096,
             group_max: 256,
             unit_timeout_ms: 30_000,
