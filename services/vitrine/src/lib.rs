@@ -9,6 +9,7 @@ pub mod import;
 pub mod keys;
 pub mod migrate;
 pub mod ops;
+mod ports;
 pub mod probe;
 pub mod sandbox;
 pub mod serve;

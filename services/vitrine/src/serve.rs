@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use kit::config::env_var;
 use kit::lifecycle::{DrainConfig, Lifecycle};
+use kit::server::TlsConfig;
 use kit::telemetry::{self, Metrics};
 
 use crate::cli::Service;
@@ -60,7 +61,11 @@ pub async fn run(
 
 /// Addresses and one command that works when pasted.
 fn announce(config: &VitrineConfig, suite: &Suite, embedded: bool) {
-    println!("gRPC         http://{}", suite.address);
+    println!("gRPC         {}", address_of(config, suite));
+    if let Some(internal) = suite.internal_address {
+        let scheme = scheme(&config.server.internal.tls);
+        println!("internal     {scheme}://{internal}  (retailer and services)");
+    }
     println!(
         "admin        http://{}  (/readyz, /metrics, gRPC health)",
         suite.admin_address
@@ -68,10 +73,24 @@ fn announce(config: &VitrineConfig, suite: &Suite, embedded: bool) {
     if embedded {
         println!("data         {}", config.data_dir.display());
     }
-    if config.development_tokens {
+    // With certificates or two ports it takes more than one line.
+    let plain = config.server.tls.cert_file.is_none() && suite.internal_address.is_none();
+    if config.development_tokens && plain {
         println!("\ntry it:\n  {}", try_it(config, suite));
     }
     println!();
+}
+
+fn scheme(tls: &TlsConfig) -> &'static str {
+    if tls.cert_file.is_some() {
+        "https"
+    } else {
+        "http"
+    }
+}
+
+fn address_of(config: &VitrineConfig, suite: &Suite) -> String {
+    format!("{}://{}", scheme(&config.server.tls), suite.address)
 }
 
 fn try_it(config: &VitrineConfig, suite: &Suite) -> String {

@@ -17,7 +17,6 @@ use kit::layers::{LayerDeps, LayeredService, layered_with};
 use kit::lifecycle::Lifecycle;
 use kit::partners::PartnerDirectory;
 use kit::parts::Parts;
-use kit::server::{HardenedServer, ServerError};
 use kit::telemetry::Metrics;
 use kit::wire::Wire;
 use store::Db;
@@ -26,6 +25,7 @@ use tonic::service::Routes;
 use crate::audit::Exporters;
 use crate::cli::Service;
 use crate::config::VitrineConfig;
+use crate::ports::Ports;
 use crate::{keys, migrate, signers};
 
 /// The scopes that services need of one another.
@@ -43,8 +43,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// A running process of the suite.
 pub struct Suite {
-    /// Where gRPC listens.
+    /// Where gRPC listens; for partners alone, when there is an internal port too.
     pub address: SocketAddr,
+    /// Where gRPC listens for the retailer and the suite's services, when that is another port.
+    pub internal_address: Option<SocketAddr>,
     /// Where health and metrics listen.
     pub admin_address: SocketAddr,
     /// The life of the process.
@@ -80,17 +82,7 @@ impl Suite {
             services
         };
         // The ports first: that they are taken is the commonest mistake, and nothing is done yet.
-        let server = HardenedServer::bind(&config.server)
-            .await
-            .map_err(|error| {
-                let mend = match &error {
-                    ServerError::Bind { .. } => {
-                        "choose another with --listen, or stop what listens there"
-                    }
-                    ServerError::Tls(_) => "see server.tls in the configuration",
-                };
-                anyhow::anyhow!("{:#}; {mend}", anyhow::Error::new(error))
-            })?;
+        let ports = Ports::open(config).await?;
         let admin = Admin::bind(&config.admin).await.map_err(|error| {
             anyhow::anyhow!("{error}; choose another with --admin, or stop what listens there")
         })?;
@@ -149,8 +141,9 @@ impl Suite {
         }
         let (clock, ids) = (&common.clock, &common.ids);
         let checkpoints = Exporters::start(config, databases.values(), clock, ids, &lifecycle)?;
-        let address = server.local_addr();
-        lifecycle.spawn("grpc", server.serve(front.clone(), &lifecycle));
+        let (address, internal_address) = (ports.address(), ports.internal_address());
+        lifecycle.spawn("issuers", deps.verifier.keep_fresh(lifecycle.token()));
+        ports.serve(&front, &lifecycle);
         let admin = admin.serve(AdminState {
             lifecycle: lifecycle.clone(),
             registry,
@@ -158,6 +151,7 @@ impl Suite {
         })?;
         Ok(Suite {
             address,
+            internal_address,
             admin_address: admin.local_addr(),
             lifecycle,
             databases: databases.into_values().collect(),
