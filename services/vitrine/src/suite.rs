@@ -142,7 +142,7 @@ impl Suite {
         let (clock, ids) = (&common.clock, &common.ids);
         let checkpoints = Exporters::start(config, databases.values(), clock, ids, &lifecycle)?;
         let (address, internal_address) = (ports.address(), ports.internal_address());
-        lifecycle.spawn("issuers", deps.verifier.keep_fresh(lifecycle.token()));
+        keep_issuers_fresh(&deps.verifier, &lifecycle);
         ports.serve(&front, &lifecycle);
         let admin = admin.serve(AdminState {
             lifecycle: lifecycle.clone(),
@@ -197,6 +197,19 @@ fn policies() -> anyhow::Result<Policies> {
             list.join("\n")
         )
     })
+}
+
+/// Keys that have to be asked for are not there at once. Whoever has them may be down, which must not keep us down.
+fn keep_issuers_fresh(verifier: &TokenVerifier, lifecycle: &Lifecycle) {
+    lifecycle.spawn("issuers", verifier.keep_fresh(lifecycle.token()));
+    let verifier = verifier.clone();
+    lifecycle.add_check("issuers", move || {
+        let has_looked = verifier.has_looked_for_keys();
+        async move {
+            let early = "the issuers' keys were not looked for yet";
+            has_looked.then_some(()).ok_or_else(|| early.into())
+        }
+    });
 }
 
 fn layer_deps(

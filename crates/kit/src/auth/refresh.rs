@@ -4,6 +4,7 @@
 //! question is asked at most once in a while, whoever wants it; all who come meanwhile wait for its answer, and after
 //! it a token with an unknown key is refused at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ struct Inner {
     early: Mutex<Early>,
     wake: Notify,
     answered: watch::Sender<u64>,
+    looked: AtomicBool,
 }
 
 /// The early question.
@@ -66,8 +68,14 @@ impl Refresh {
                 early: Mutex::default(),
                 wake: Notify::new(),
                 answered: watch::Sender::new(0),
+                looked: AtomicBool::new(false),
             }),
         }
+    }
+
+    /// Whether every set was looked at once, with or without success.
+    pub(super) fn has_looked(&self) -> bool {
+        self.inner.looked.load(Ordering::Relaxed)
     }
 
     /// Renews the keys of these issuers until told to stop.
@@ -82,6 +90,7 @@ impl Refresh {
                     stream::iter(issuers())
                         .for_each_concurrent(AT_ONCE, |issuer| self.renew(issuer))
                         .await;
+                    self.inner.looked.store(true, Ordering::Relaxed);
                 }
                 () = self.inner.wake.notified() => {
                     let asked = self.early().issuer.clone();

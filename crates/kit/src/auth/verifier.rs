@@ -203,6 +203,12 @@ impl TokenVerifier {
         self.refresh.clone().run(issuers, stop)
     }
 
+    /// Whether [`TokenVerifier::keep_fresh`] has looked for every issuer's keys, with or without success: before that,
+    /// good tokens may be refused.
+    pub fn has_looked_for_keys(&self) -> bool {
+        self.refresh.has_looked()
+    }
+
     /// Whom the token stands for; when its key is unknown, after a look whether the issuer has a new one.
     pub async fn verify_with_new_keys(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
         match self.verify(token) {
