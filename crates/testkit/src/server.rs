@@ -11,7 +11,7 @@ use std::time::Duration;
 use kit::clock::{Clock, SystemClock};
 use kit::ids::SystemIds;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use store::{Db, DbConfig, Migrations};
 
 use crate::environment::{server_url, skip_postgres};
@@ -269,7 +269,29 @@ impl Clerk {
         };
         // The copy is refused while anybody is connected.
         db.close().await;
-        done.map_err(|error| error.to_string())
+        done.map_err(|error| error.to_string())?;
+        match contents {
+            Contents::Store => self.let_tests_make_tables(database).await,
+            Contents::Nothing | Contents::Service(_) => Ok(()),
+        }
+    }
+
+    /// Tests of the store make tables of their own, as no service may.
+    async fn let_tests_make_tables(&self, database: &str) -> Result<(), String> {
+        let options =
+            |url: String| PgConnectOptions::from_str(&url).map_err(|error| error.to_string());
+        let service = options(self.place.service_url(database)?)?;
+        let mut owner = options(self.place.url(database)?)?
+            .connect()
+            .await
+            .map_err(|error| error.to_string())?;
+        let text = format!(
+            "GRANT CREATE ON SCHEMA public TO {}",
+            service.get_username()
+        );
+        let done = owner.execute(AssertSqlSafe(text)).await;
+        done.map_err(|error| error.to_string())?;
+        owner.close().await.map_err(|error| error.to_string())
     }
 
     /// The ordinary role, on a server that does not come with it.

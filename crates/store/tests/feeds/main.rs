@@ -8,3 +8,4 @@ mod idempotency;
 mod lane;
 mod positions;
 mod support;
+mod tenancy;

@@ -431,7 +431,10 @@ fn postgres_plans_that_a_migration_made_stale_are_replaced() {
                     Ok(())
                 })
             });
-            t.execute(wider).await.expect("a wider table");
+            let owner = t.as_owner().await;
+            let made = owner.execute(&t.caller(), wider).await;
+            made.expect("a wider table");
+            owner.close().await;
         }
     });
 }

@@ -109,7 +109,9 @@ fn plans_made_on_small_tables_read_no_more_on_large_ones() {
         .migrations(order::migrations())
         .config(|config| config.max_connections = 1);
     testkit::run(Engine::Postgres, setup, |t: TestDb| async move {
-        t.execute(Reset).await.expect("a catalogue");
+        let owner = t.as_owner().await;
+        let reset = owner.execute(&t.caller(), Reset).await;
+        reset.expect("a catalogue");
         t.execute(Roomy).await.expect("a catalogue without limits");
         for number in 0..WARM_UP {
             t.execute(Watched(Batch::new(&commands(number))))
@@ -119,7 +121,8 @@ fn plans_made_on_small_tables_read_no_more_on_large_ones() {
                 .await
                 .expect("a page that can be applied");
             if number == WARM_UP / 2 {
-                t.execute(Analyze).await.expect("statistics");
+                let analyzed = owner.execute(&t.caller(), Analyze).await;
+                analyzed.expect("statistics");
             }
         }
         for batch in 0..30 {
