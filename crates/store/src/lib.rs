@@ -34,6 +34,7 @@ pub mod batch;
 pub mod consumer;
 pub mod cursor;
 pub mod db;
+pub mod directory;
 pub mod erasure;
 pub mod error;
 pub mod feed;

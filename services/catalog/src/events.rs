@@ -8,12 +8,13 @@ use contracts::catalog::v1::catalog_feed_entry::Content;
 use prost::Message;
 use store::NewEntry;
 
+use crate::model::access::PartnerAccess;
 use crate::model::listing::Listing;
 use crate::model::outlet::Outlet;
 use crate::model::partner::Partner;
 use crate::model::payment_key::PaymentKey;
 use crate::model::product::Product;
-use crate::rpc::render;
+use crate::rpc::{render, render_access};
 
 /// The name of the feed; cursors belong to it.
 pub(crate) const FEED: &str = "catalog";
@@ -32,6 +33,14 @@ pub(crate) fn partner(partner: &Partner) -> NewEntry {
     entry("partner", partner.partner_id.as_str(), content)
         .partner(partner.partner_id)
         .etag(partner.version.etag())
+}
+
+/// How a partner is let in changed.
+pub(crate) fn partner_access(access: &PartnerAccess) -> NewEntry {
+    let content = Content::PartnerAccess(render_access::access(access));
+    entry("partner_access", access.partner_id.as_str(), content)
+        .partner(access.partner_id)
+        .etag(access.version.etag())
 }
 
 /// A key was added or revoked.

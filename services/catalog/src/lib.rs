@@ -3,7 +3,9 @@
 //! and the rules around listings: agreements with brands, regulated categories with licences, legal entities.
 //!
 //! ```text
-//!  partner   ACTIVE ⇄ SUSPENDED      payment key   ACTIVE → REVOKED      product   DRAFT ⇄ ACTIVE → ARCHIVED
+//!  partner   ACTIVE ⇄ SUSPENDED      payment key   ACTIVE → REVOKED      token key   ACTIVE → RETIRING → REVOKED
+//!
+//!  client certificate   ACTIVE → REVOKED      product   DRAFT ⇄ ACTIVE → ARCHIVED
 //!
 //!  listing   PROPOSED ──approve──▶ APPROVED ──publish──▶ LIVE ⇄ PAUSED
 //!               │ reject              │                    │       │
@@ -26,7 +28,8 @@
 //! 6. The terms version grows by one with each change of the terms and never otherwise. The currency of a
 //!    listing never changes.
 //! 7. While a partner is suspended nothing of it is proposed, approved, published or resumed; while a product
-//!    is archived nothing of it is proposed, approved or published. Pausing and ending always work.
+//!    is archived nothing of it is proposed, approved or published. Pausing and ending always work, for the retailer:
+//!    the partner itself is refused before any of its calls reaches a handler, from the commit of its suspension on.
 //! 8. A listing shows its product until it is over; what changes of the product reaches the first listings
 //!    together with it, the others soon after, and each listing is published with it, once.
 //! 9. A partner sees its own partner, keys, outlets and listings, the products of those listings, and of the
@@ -42,7 +45,9 @@
 //!     look publishes only what is new. The purchase mode in force, and who collects, follow from the clock alone.
 //! 14. A version of terms, once written, never changes; neither does a legal entity, nor a licence but for being
 //!     revoked. A lower commission of an agreed listing waits for its notice.
-//! 15. A row of an imported file is kept whole or refused whole, and only the source that brought a product
+//! 15. The `kid` of a token key, the fingerprint of a certificate, the name of an issuer and a SPIFFE id lead to one
+//!     partner for ever. How a partner is let in is published whole with each change of it, and its revision grows.
+//! 16. A row of an imported file is kept whole or refused whole, and only the source that brought a product
 //!     changes it. The same file again changes and publishes nothing.
 
 pub mod config;
@@ -62,6 +67,7 @@ use kit::clock::SharedClock;
 use kit::errors::{BoxError, Fault};
 use kit::ids::SharedIds;
 use kit::lifecycle::Lifecycle;
+use kit::partners::PartnerDirectory;
 use kit::parts::Parts;
 
 pub use config::Config;
@@ -86,6 +92,8 @@ pub struct Deps {
     pub ids: SharedIds,
     /// The life of the process.
     pub lifecycle: Lifecycle,
+    /// What the process knows of the partners; told at once who is suspended.
+    pub partners: PartnerDirectory,
 }
 
 /// Puts the service together; nothing runs and nothing is waited for.
@@ -95,6 +103,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         clock: _,
         ids: _,
         lifecycle,
+        partners,
     } = deps;
     let drain = lifecycle.token();
     let rpc = Rpc {
@@ -102,6 +111,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         feed: FeedReader::new(db.clone(), events::FEED, config.feed.clone()),
         config: Arc::new(config.clone()),
         lifecycle,
+        partners,
     };
     let sweeper = Sweeper::new(db.clone(), config.sweep.clone());
     let refresh = ops::refresh::run(db.clone(), config, drain.clone());

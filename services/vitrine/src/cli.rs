@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, VitrineConfig};
-use crate::{audit, bench, demo, import, migrate, ops, probe, serve, token};
+use crate::{audit, bench, demo, import, migrate, ops, partner, probe, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
@@ -54,6 +54,8 @@ enum Command {
     /// Check the audit trails of the databases, and sign where they end.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Bring partners in, see how they are let in, and keep them out.
+    Partner(partner::PartnerArgs),
     /// See and mend what the consumers of feeds have put aside.
     #[command(subcommand)]
     Feed(ops::Feed),
@@ -187,6 +189,7 @@ impl Cli {
             },
             Command::Token(args) => token::run(&config, &args).map(|()| ExitCode::SUCCESS),
             Command::Audit(asked) => audit::run(&config, asked).await,
+            Command::Partner(args) => partner::run(config, args).await,
             Command::Feed(asked) => ops::feed(&config, &asked).await,
             Command::Probe(args) => {
                 probe::run(&config, args.address, args.service, args.wait).await

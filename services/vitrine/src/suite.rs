@@ -25,6 +25,7 @@ use tonic::service::Routes;
 use crate::audit::Exporters;
 use crate::cli::Service;
 use crate::config::VitrineConfig;
+use crate::directory::Follower;
 use crate::ports::Ports;
 use crate::{keys, migrate, signers};
 
@@ -64,6 +65,7 @@ struct Common {
     signer: TokenSigner,
     own_key: SigningKey,
     lifecycle: Lifecycle,
+    partners: PartnerDirectory,
 }
 
 impl Suite {
@@ -87,6 +89,7 @@ impl Suite {
             anyhow::anyhow!("{error}; choose another with --admin, or stop what listens there")
         })?;
         let policies = policies()?;
+        let partners = PartnerDirectory::to_be_loaded();
         let clock: SharedClock = Arc::new(SystemClock);
         let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
         let own_key = keys::own(config)?;
@@ -97,6 +100,7 @@ impl Suite {
             signer,
             own_key,
             lifecycle: lifecycle.clone(),
+            partners: partners.clone(),
         };
         let databases = databases(config, services, &common).await?;
         let (late, local) = Wire::late();
@@ -131,7 +135,7 @@ impl Suite {
         }
         let deps = layer_deps(config, &common, policies, metrics)?;
         let signed = &config.server.layers.signatures;
-        let (partners_of, time) = (PartnerDirectory::new(), common.clock.clone());
+        let (partners_of, time) = (common.partners.clone(), common.clock.clone());
         let signed = signers::signatures(signed, partners_of, time, &lifecycle)?;
         let front = layered_with(builder.routes(), &deps, signed);
         late.tie(Wire::local(front.clone()));
@@ -139,6 +143,19 @@ impl Suite {
         for mut parts in assembled {
             lifecycle.adopt(&mut parts);
         }
+        // Of several services that run here any may keep what is known of the partners.
+        if let Some(&keeper) = services.first() {
+            let catalog = wires.between(keeper, Service::Catalog)?;
+            let follower = Follower::new(databases[&keeper].clone(), catalog, partners.clone());
+            lifecycle.spawn("partners", follower.run(lifecycle.token()));
+        }
+        lifecycle.add_check("partners", move || {
+            let is_loaded = partners.is_loaded();
+            async move {
+                let unknown = "what is known of the partners was not read yet";
+                is_loaded.then_some(()).ok_or_else(|| unknown.into())
+            }
+        });
         let (clock, ids) = (&common.clock, &common.ids);
         let checkpoints = Exporters::start(config, databases.values(), clock, ids, &lifecycle)?;
         let (address, internal_address) = (ports.address(), ports.internal_address());
@@ -224,7 +241,9 @@ fn layer_deps(
     }
     let own = common.signer.issuer(&[Audience::Service, Audience::Viewer]);
     let verifier =
-        TokenVerifier::from_config(&auth, own, common.clock.clone()).context("auth.issuers")?;
+        TokenVerifier::from_config(&auth, own, common.clock.clone())
+            .context("auth.issuers")?
+            .with_partners(common.partners.clone());
     let mut layers = config.server.layers.clone();
     layers.open_reflection &= config.reflection;
     Ok(LayerDeps {
@@ -357,6 +376,7 @@ async fn assemble(
         lifecycle,
         signer,
         own_key,
+        partners,
     } = common;
     let (clock, ids, lifecycle) = (clock.clone(), ids.clone(), lifecycle.clone());
     let parts = match service {
@@ -368,6 +388,7 @@ async fn assemble(
                     clock,
                     ids,
                     lifecycle,
+                    partners: partners.clone(),
                 },
             )
             .await

@@ -16,7 +16,7 @@ impl News {
     pub fn of_partner(partner: &pb::Partner) -> Result<News, Refusal> {
         Ok(News::State {
             partner_id: partner_id(&partner.partner_id)?,
-            revision: partner.revision,
+            revision: revision(partner),
             suspended: partner.state() == pb::PartnerState::Suspended,
         })
     }
@@ -41,6 +41,15 @@ impl News {
         };
         Ok(News::Access(partner_id, Arc::new(access)))
     }
+}
+
+/// Entries from before there were revisions have it in their etag.
+fn revision(partner: &pb::Partner) -> i64 {
+    if partner.revision > 0 {
+        return partner.revision;
+    }
+    let counted = partner.etag.strip_prefix('v');
+    counted.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn partner_id(text: &str) -> Result<PartnerId, Refusal> {

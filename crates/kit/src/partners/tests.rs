@@ -53,6 +53,16 @@ fn the_later_word_counts_in_whatever_order_words_come() {
     directory.learn([state(1, 4, Active), state(1, 3, Suspended)]);
     assert!(!directory.is_suspended(&partner(1)));
 
+    // As it was said before there were revisions.
+    let old = pb::Partner {
+        partner_id: partner(3).to_string(),
+        state: Suspended.into(),
+        etag: "v2".into(),
+        ..Default::default()
+    };
+    directory.learn(News::of_partner(&old));
+    assert!(directory.is_suspended(&partner(3)));
+
     let mut second = access(1, 2, "b");
     second.allowed_scopes = vec!["order.read".into()];
     directory.learn([news(&second), news(&access(1, 1, "a"))]);
@@ -62,7 +72,7 @@ fn the_later_word_counts_in_whatever_order_words_come() {
         ("b", 2)
     );
     assert!(known.access.allows("order.read") && !known.access.allows("order.write"));
-    assert_eq!(directory.len(), 1);
+    assert_eq!(directory.len(), 2);
 }
 
 #[test]

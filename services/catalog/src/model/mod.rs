@@ -2,6 +2,7 @@
 //!
 //! A transition either changes the value and says so, or refuses and leaves it as it was.
 
+pub mod access;
 pub mod brand;
 pub mod country;
 pub mod gtin;

@@ -1,5 +1,6 @@
 //! Units of work, one file per family.
 
+pub(crate) mod access;
 mod around;
 pub(crate) mod batch;
 pub(crate) mod brand;
@@ -25,7 +26,10 @@ use crate::model::listing::{Actor, Party};
 /// The words for things that are not there; the same for what is another's.
 pub(crate) mod kind {
     pub(crate) const PARTNER: &str = "partner";
+    pub(crate) const PARTNER_ACCESS: &str = "partner's access";
     pub(crate) const PAYMENT_KEY: &str = "payment key";
+    pub(crate) const TOKEN_KEY: &str = "token key";
+    pub(crate) const CLIENT_CERTIFICATE: &str = "client certificate";
     pub(crate) const PRODUCT: &str = "product";
     pub(crate) const VARIANT: &str = "variant";
     pub(crate) const LISTING: &str = "listing";

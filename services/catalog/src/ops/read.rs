@@ -5,6 +5,7 @@ use kit::errors::{Fault, Refusal};
 use store::{Operation, Tx};
 
 use super::{kind, scope};
+use crate::model::access::{ClientCertificate, PartnerAccess, TokenKey};
 use crate::model::brand::BrandAgreement;
 use crate::model::legal_entity::LegalEntity;
 use crate::model::listing::Listing;
@@ -14,6 +15,7 @@ use crate::model::payment_key::PaymentKey;
 use crate::model::product::Product;
 use crate::model::regulation::{CategoryRule, Licence};
 use crate::store::Slice;
+use crate::store::access::{access_by_id, access_list, certificate_list, token_key_list};
 use crate::store::brand::{brand_agreement_by_key, brand_agreement_list};
 use crate::store::legal_entity::{legal_entity_by_id, legal_entity_list};
 use crate::store::listing::{
@@ -70,6 +72,30 @@ reads! {
     ListPaymentKeys("payment_key.list") { partner_id: PartnerId, slice: Slice } -> Vec<PaymentKey> |read, tx| {
         require_partner(tx, Some(&read.partner_id)).await?;
         payment_key_list(tx, &read.partner_id, &read.slice).await
+    }
+
+    /// How a partner is let in.
+    GetAccess("partner_access.get") { partner_id: PartnerId } -> PartnerAccess |read, tx| {
+        tx.caller().require_partner(&read.partner_id, kind::PARTNER)?;
+        let found = access_by_id(tx, &read.partner_id).await?;
+        Ok(found.ok_or_else(|| Refusal::not_found(kind::PARTNER))?)
+    }
+
+    /// How all partners are let in.
+    ListAccess("partner_access.list") { slice: Slice } -> Vec<PartnerAccess> |read, tx| {
+        access_list(tx, &read.slice).await
+    }
+
+    /// The token keys of a partner.
+    ListTokenKeys("token_key.list") { partner_id: PartnerId, slice: Slice } -> Vec<TokenKey> |read, tx| {
+        require_partner(tx, Some(&read.partner_id)).await?;
+        token_key_list(tx, &read.partner_id, &read.slice).await
+    }
+
+    /// The client certificates of a partner.
+    ListCertificates("client_certificate.list") { partner_id: PartnerId, slice: Slice } -> Vec<ClientCertificate> |read, tx| {
+        require_partner(tx, Some(&read.partner_id)).await?;
+        certificate_list(tx, &read.partner_id, &read.slice).await
     }
 
     /// The outlets of a partner, or all.

@@ -15,6 +15,7 @@ mod product;
 mod regulation;
 
 pub(crate) mod render;
+pub(crate) mod render_access;
 pub(crate) mod render_rules;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use kit::caller::Caller;
 use kit::errors::{Fault, Refusal};
 use kit::lifecycle::Lifecycle;
 use kit::page::Page;
+use kit::partners::PartnerDirectory;
 use kit::validate::Violations;
 use prost::Message;
 use store::feed::FeedReader;
@@ -52,6 +54,7 @@ pub(crate) struct Rpc {
     pub(crate) config: Arc<Config>,
     pub(crate) feed: FeedReader,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) partners: PartnerDirectory,
 }
 
 /// A mutation's method, request and key: what makes a retry the same call.

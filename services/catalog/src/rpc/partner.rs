@@ -4,6 +4,7 @@ use contracts::catalog::v1::partner_service_server::PartnerService;
 use contracts::catalog::v1::{self, *};
 use contracts::id::{PartnerId, PaymentKeyId};
 use kit::caller::Caller;
+use kit::partners::News;
 use kit::validate::Violations;
 use tonic::Request;
 
@@ -18,8 +19,8 @@ use crate::ops::read;
 
 const NAME_MAX: usize = 120;
 const LEGAL_ENTITY_MAX: usize = 200;
-const KID_MAX: usize = 64;
-const JWK_MAX: usize = 4_096;
+pub(super) const KID_MAX: usize = 64;
+pub(super) const JWK_MAX: usize = 4_096;
 
 #[tonic::async_trait]
 impl PartnerService for Rpc {
@@ -106,12 +107,18 @@ impl PartnerService for Rpc {
             request_id,
             request: &asked,
         };
-        self.mutate(&caller, keys, operation, |partner: &Partner| {
-            SuspendPartnerResponse {
-                partner: Some(render::partner(partner)),
-            }
-        })
-        .await
+        let answer = self
+            .mutate(&caller, keys, operation, |partner: &Partner| {
+                SuspendPartnerResponse {
+                    partner: Some(render::partner(partner)),
+                }
+            })
+            .await?;
+        // Here at once; whoever else is there hears of it from the feed.
+        let partner = answer.get_ref().partner.as_ref();
+        self.partners
+            .learn(partner.map(News::of_partner).transpose()?);
+        Ok(answer)
     }
 
     async fn resume_partner(
@@ -134,12 +141,18 @@ impl PartnerService for Rpc {
             request_id,
             request: &asked,
         };
-        self.mutate(&caller, keys, operation, |partner: &Partner| {
-            ResumePartnerResponse {
-                partner: Some(render::partner(partner)),
-            }
-        })
-        .await
+        let answer = self
+            .mutate(&caller, keys, operation, |partner: &Partner| {
+                ResumePartnerResponse {
+                    partner: Some(render::partner(partner)),
+                }
+            })
+            .await?;
+        // Here at once; whoever else is there hears of it from the feed.
+        let partner = answer.get_ref().partner.as_ref();
+        self.partners
+            .learn(partner.map(News::of_partner).transpose()?);
+        Ok(answer)
     }
 
     async fn add_payment_key(

@@ -1,8 +1,9 @@
 //! The catalogue's tables: statements as functions on a transaction, noun first.
 //!
-//! Locks are taken in the order rulebook, partner, product, variant, listing, so that no two units wait for each other
-//! crosswise.
+//! Locks are taken in the order rulebook, partner, partner_access, product, variant, listing, so that no two units wait
+//! for each other crosswise.
 
+pub(crate) mod access;
 pub(crate) mod brand;
 pub(crate) mod import;
 pub(crate) mod legal_entity;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contracts::ErrorReason;
 use contracts::catalog::v1::catalog_feed_entry::Content;
 use contracts::catalog::v1::*;
 use contracts::common::v1::{PurchaseMode, Unit, Window};
@@ -167,7 +168,8 @@ on_both_engines! {
         let foreign = bytes_of(call!(hand.assortment.list_assortment(of(&south))));
         assert_eq!(foreign, bytes_of(call!(hand.assortment.list_assortment(of(&nobody)))));
         s.suspend(&north).await.expect("suspended");
-        let page = call!(hand.assortment.list_assortment(base())).expect("a page");
+        assert_eq!(reason(call!(hand.assortment.list_assortment(base()))), ErrorReason::PartnerSuspended);
+        let page = call!(ops.assortment.list_assortment(of(&north))).expect("a page");
         assert_eq!(page.partner_state(), PartnerState::Suspended);
         assert!(page.items.iter().all(|item| !item.on_sale));
     }

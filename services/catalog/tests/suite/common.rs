@@ -21,6 +21,7 @@ use kit::auth::{AuthConfig, Claims, SigningKey, TokenSigner, TokenVerifier};
 use kit::errors::{Fault, Refusal};
 use kit::layers::{LayerDeps, LayersConfig, Rate, RateLimitConfig, layered};
 use kit::lifecycle::{DrainConfig, Lifecycle};
+use kit::partners::PartnerDirectory;
 use kit::telemetry::Metrics;
 use kit::wire::Wire;
 use testkit::TestDb;
@@ -88,6 +89,7 @@ impl Server {
     pub async fn start_with(t: &TestDb, config: Config, tasks: bool) -> Server {
         let auth = AuthConfig::default();
         let life = Lifecycle::new();
+        let directory = PartnerDirectory::new();
         let key = SigningKey::from_seed(&[7; 32]);
         let signer = TokenSigner::new(key, &auth, t.clock.clone(), t.ids.clone());
         let issuer = signer.issuer(&[Audience::Partner, Audience::Retailer, Audience::Service]);
@@ -96,7 +98,8 @@ impl Server {
             burst: 0,
         };
         let layers = LayerDeps {
-            verifier: TokenVerifier::new(&auth, vec![issuer], t.clock.clone()),
+            verifier: TokenVerifier::new(&auth, vec![issuer], t.clock.clone())
+                .with_partners(directory.clone()),
             policies: Policies::load().expect("complete policies"),
             config: LayersConfig {
                 rate_limit: RateLimitConfig {
@@ -117,6 +120,7 @@ impl Server {
             clock: t.clock.clone(),
             ids: t.ids.clone(),
             lifecycle: life.clone(),
+            partners: directory,
         };
         let mut parts = catalog::assemble(config, deps)
             .await
@@ -181,6 +185,16 @@ impl Server {
             reason: "late payments".into(),
             etag: String::new(),
         }))
+    }
+
+    pub async fn resume_partner(&self, partner_id: &str) {
+        let ops = self.ops();
+        let request = ResumePartnerRequest {
+            request_id: key(),
+            partner_id: partner_id.into(),
+            etag: String::new(),
+        };
+        call!(ops.partners.resume_partner(request)).expect("resumed");
     }
 
     pub async fn add_key(&self, partner_id: &str, kid: &str, jwk: &str) -> PaymentKey {

@@ -94,6 +94,7 @@ on_both_engines! {
     async fn a_partner_sees_its_own_and_no_product(t: TestDb) {
         let s = Server::start(&t).await;
         let (north, south) = fill(&s).await;
+        s.resume_partner(&south).await;
         let all = s.feed_of(&s.ops()).await;
         for partner in [north, south] {
             let own = s.feed_of(&s.partner(&partner)).await;
@@ -127,11 +128,11 @@ on_both_engines! {
             seen.extend(page.entries);
             if seen.len() >= known.len() && !asked {
                 asked = true;
-                s.suspend(&north).await.expect("suspended");
+                s.add_key(&north, "watched", &jwk(9, "watched")).await;
             }
         }
         assert_eq!(seen[..known.len()], known[..]);
-        assert_eq!(gist(&seen[known.len()]).0, "partner");
+        assert_eq!(gist(&seen[known.len()]).0, "payment_key");
 
         s.life.request_shutdown(ShutdownCause::Requested);
         let life = s.life.clone();

@@ -166,13 +166,13 @@ on_both_engines! {
         let approve = decision(&proposed.listing_id, Decision::Approve);
         assert_eq!(reason(call!(partner.listings.decide_listing(approve.clone()))), ErrorReason::PartnerSuspended);
         assert_eq!(reason(s.publish(&approved.listing_id).await), ErrorReason::PartnerSuspended);
-        call!(partner.listings.pause_listing(pause(&live.listing_id))).expect("pausing always works");
+        assert_eq!(reason(call!(partner.listings.pause_listing(pause(&live.listing_id)))), ErrorReason::PartnerSuspended);
+        call!(ops.listings.pause_listing(pause(&live.listing_id))).expect("pausing always works");
         assert_eq!(reason(call!(ops.listings.resume_listing(resume(&live.listing_id)))), ErrorReason::PartnerSuspended);
-        call!(partner.listings.end_listing(end(&approved.listing_id))).expect("ending always works");
-        call!(partner.listings.decide_listing(decision(&proposed.listing_id, Decision::Reject))).expect("so does no");
+        call!(ops.listings.end_listing(end(&approved.listing_id))).expect("ending always works");
 
-        let request = ResumePartnerRequest { request_id: key(), partner_id: partner_id.clone(), etag: String::new() };
-        call!(ops.partners.resume_partner(request)).expect("resumed");
+        s.resume_partner(&partner_id).await;
+        call!(partner.listings.decide_listing(decision(&proposed.listing_id, Decision::Reject))).expect("it decides again");
         call!(ops.listings.resume_listing(resume(&live.listing_id))).expect("on sale again");
     }
 

@@ -1,5 +1,6 @@
 //! The catalogue on both engines, through its calls: real clients, real layers, real tokens.
 
+mod access;
 mod assortment;
 mod batches;
 mod brands;

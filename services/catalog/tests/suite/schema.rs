@@ -20,6 +20,7 @@ on_both_engines! {
             clock: t.clock.clone(),
             ids: t.ids.clone(),
             lifecycle: life.clone(),
+            partners: kit::partners::PartnerDirectory::new(),
         };
         let mut parts = catalog::assemble(Config::default(), deps).await.expect("it can be put together");
         parts.tasks.clear();
