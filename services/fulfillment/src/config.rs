@@ -96,6 +96,9 @@ pub struct Config {
     pub lift_interval_ms: u64,
     /// The most fulfilments lifted, returns ended, or tombstones or notes forgotten, in one unit of work.
     pub lift_rows_max: u32,
+    /// Days after the end of a case or a return during which the law asks for what was said, for an erasure that
+    /// somebody asks for meanwhile. 0 where it does not.
+    pub words_retention_days: u32,
     /// Customer care.
     pub care: CareConfig,
     /// The service's own feed.
@@ -146,6 +149,7 @@ impl Default for Config {
             aftersale_alone_default_minor_units: 20_000,
             lift_interval_ms: 500,
             lift_rows_max: 500,
+            words_retention_days: 0,
             care: CareConfig::default(),
             feed: FeedConfig::default(),
             order_feed: ConsumerConfig::default(),
@@ -187,6 +191,11 @@ impl Config {
             alone: self.aftersale_alone_minor_units.clone(),
             alone_default: self.aftersale_alone_default_minor_units,
         }
+    }
+
+    /// How long after the end of a case or a return the law asks for what was said.
+    pub fn words_retention(&self) -> Duration {
+        DAY * self.words_retention_days
     }
 
     pub(crate) fn event_limits(&self) -> EventLimits {

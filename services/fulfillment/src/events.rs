@@ -9,7 +9,7 @@ pub mod orders;
 use ::store::feed::NewEntry;
 use contracts::fulfillment::v1 as pb;
 use contracts::fulfillment::v1::fulfillment_feed_entry::Content;
-use contracts::id::OrderId;
+use contracts::id::{OrderId, PartnerId};
 use contracts::money::Money;
 use contracts::order::v1 as order_pb;
 use contracts::order::v1::order_feed_entry::Content as OrderContent;
@@ -124,6 +124,8 @@ pub enum OrderNews {
     ReturnRefund(Box<RefundNews>),
     /// The refund of a matter was authorised or changed.
     MatterRefund(Box<MatterRefund>),
+    /// A shopper's personal data is to be erased.
+    Erase(PartnerId, String),
     /// Nothing.
     Other,
 }
@@ -136,7 +138,7 @@ impl OrderNews {
             OrderNews::ContactSet(order) => Some(*order),
             OrderNews::ReturnRefund(news) => Some(news.order_id),
             OrderNews::MatterRefund(news) => Some(news.order_id),
-            OrderNews::Other => None,
+            OrderNews::Erase(..) | OrderNews::Other => None,
         }
     }
 }
@@ -147,6 +149,13 @@ pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refu
         Some(OrderContent::OrderChanged(changed)) => changed,
         Some(OrderContent::Refund(refund)) => {
             return Ok(refund_news(refund)?.unwrap_or(OrderNews::Other));
+        }
+        Some(OrderContent::ShopperErasureRequested(asked)) => {
+            let mut wrong = Violations::new();
+            let partner_id = wrong.id("partner_id", &asked.partner_id);
+            let shopper_ref = wrong.text("shopper_ref", &asked.shopper_ref, 1..=128);
+            wrong.finish()?;
+            return Ok(partner_id.map_or(OrderNews::Other, |id| OrderNews::Erase(id, shopper_ref)));
         }
         _ => return Ok(OrderNews::Other),
     };
@@ -168,6 +177,19 @@ pub fn order_news(entry: &OrderFeedEntry, now: Micros) -> Result<OrderNews, Refu
         }
         _ => Ok(OrderNews::Other),
     }
+}
+
+/// Whose order it is that an entry tells is paid.
+pub fn shopper_news(entry: &OrderFeedEntry) -> Option<(OrderId, PartnerId, &str)> {
+    let Some(OrderContent::OrderChanged(changed)) = &entry.content else {
+        return None;
+    };
+    let order = changed.order.as_ref()?;
+    if changed.change() != OrderChange::Paid || order.shopper_ref.is_empty() {
+        return None;
+    }
+    let (order_id, partner_id) = (order.order_id.parse().ok()?, order.partner_id.parse().ok()?);
+    Some((order_id, partner_id, &order.shopper_ref))
 }
 
 /// Reads a refund; none when it is for no return and no matter.

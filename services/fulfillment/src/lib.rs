@@ -51,6 +51,8 @@
 //! 10. Cases of customer care keep the promises of [`model::care`].
 //! 11. Whatever changes is published in the same transaction, and a feed replayed from its beginning gives
 //!     the tables' counters.
+//! 12. What was said in a case or about a return is sealed with the shopper's key before it is written, and is read by
+//!     nobody once that key is destroyed; see [`::store::erasure`]. What of it the retailer's people read is audited.
 
 pub mod carrier;
 pub mod config;
@@ -126,11 +128,16 @@ pub async fn assemble_with(config: Config, deps: Deps, carriers: Carriers) -> Re
     );
     let time = tasks::Time::new(db.clone(), &config);
     let sweep = ::store::feed::Sweeper::new(db.clone(), config.sweep.clone());
+    let erasure = ops::privacy::WordsErasure {
+        retention: config.words_retention(),
+    };
+    let eraser = ::store::erasure::Eraser::new(db.clone(), db.keys()?, erasure);
     let ping = db.clone();
     let is_migrated = Arc::new(AtomicBool::new(false));
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
         .task("fulfillment.order-feed", follow)
         .task("fulfillment.time", time.run(drain.clone()))
+        .task("fulfillment.privacy", eraser.run(drain.clone()))
         .task("fulfillment.sweep", sweep.run(drain))
         .ready_when("database", move || {
             let db = ping.clone();

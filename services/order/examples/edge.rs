@@ -29,13 +29,16 @@ use kit::errors::Fault;
 use kit::ids::SystemIds;
 use kit::layers::{LayerDeps, LayersConfig, Rate, RateLimitConfig, layered};
 use kit::lifecycle::Lifecycle;
+use kit::seal::FileKeys;
 use kit::server::{HardenedServer, ServerConfig};
 use kit::telemetry::{Metrics, TelemetryConfig};
 use kit::wire::Wire;
 use order::statement::STATEMENT_TYPE;
 use order::store::mirrors::{MirroredKey, payment_key_put};
 use order::{Config, Deps};
-use store::{Db, DbConfig, Operation, Tx, sql};
+use store::db::Surroundings;
+use store::keys::KeysConfig;
+use store::{Db, DbConfig, Operation, ShopperKeys, Tx, sql};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
@@ -107,7 +110,18 @@ async fn serve(address: &str) {
     let clock = SystemClock::shared();
     let ids = SystemIds::shared(clock.clone());
     let database = DbConfig::at(format!("sqlite:{}", file.display()));
-    let db = Db::open(&database, "order", clock.clone(), ids.clone())
+    let keys = DbConfig::at(format!("sqlite:{}", folder.path().join("keys.db").display()));
+    let keys = Db::open(&keys, "order-keys", clock.clone(), ids.clone())
+        .await
+        .expect("a key store");
+    keys.migrate(&store::keys::KEYS).await.expect("its tables");
+    let wrap = FileKeys::load_or_create(&folder.path().join("wrapping.keys"), |into| {
+        ids.random_bytes(into)
+    });
+    let wrap = Arc::new(wrap.expect("wrapping keys"));
+    let mut around = Surroundings::new(clock.clone(), ids.clone());
+    around.keys = Some(ShopperKeys::new(keys, wrap, KeysConfig::default()));
+    let db = Db::open_with(&database, "order", around)
         .await
         .expect("a database");
     db.migrate(&order::migrations()).await.expect("tables");

@@ -78,6 +78,10 @@ pub struct Config {
     /// currency in one refund.
     pub partner_refund_max_units: u64,
 
+    /// How long the law asks for contact data to be kept after the last change of its order, for an erasure that
+    /// somebody asks for meanwhile. 0 where it does not.
+    pub contact_retention_days: u32,
+
     /// The most lines of one order.
     pub order_lines_max: u64,
     /// The most touchpoints of one line.
@@ -172,6 +176,7 @@ impl Default for Config {
             person_secret: Secret::default(),
             refund_alone_max_units: 200,
             partner_refund_max_units: 50,
+            contact_retention_days: 0,
             order_lines_max: 50,
             touchpoints_max: 10,
             lane: LaneConfig::default(),
@@ -221,6 +226,11 @@ impl Config {
     /// After the last delivery, how long the shopper may return the goods.
     pub fn return_window(&self) -> Duration {
         Duration::from_secs(self.return_window_s)
+    }
+
+    /// How long the law asks for contact data after the last change of its order.
+    pub fn contact_retention(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60) * self.contact_retention_days
     }
 
     /// How often the sweepers look.

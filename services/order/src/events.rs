@@ -7,6 +7,7 @@ pub mod follow;
 pub mod fulfillment;
 
 use ::store::feed::NewEntry;
+use contracts::id::PartnerId;
 use contracts::order::v1 as pb;
 use contracts::order::v1::order_feed_entry::Content;
 use kit::clock::Micros;
@@ -96,6 +97,20 @@ pub fn conversion_changed(changed: &Conversion, reversal: Option<&Reversal>) -> 
     )
     .partner(changed.partner_id)
     .etag(changed.etag())
+}
+
+/// A shopper's personal data is to be erased, by all who hold some.
+pub fn shopper_erasure_requested(partner_id: &PartnerId, shopper_ref: &str) -> NewEntry {
+    let content = pb::ShopperErasureRequested {
+        partner_id: (*partner_id).into(),
+        shopper_ref: shopper_ref.to_owned(),
+    };
+    entry(
+        "shopper_erasure",
+        shopper_ref,
+        Content::ShopperErasureRequested(content),
+    )
+    .partner(*partner_id)
 }
 
 /// An allotment's movement or listing set changed. No partner sees it.

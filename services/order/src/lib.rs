@@ -49,6 +49,8 @@
 //!     changed; see [`model::ledger`]. What goes back of a line, for whatever reason, and what a bank takes of it are
 //!     never more together than was paid for it, part by part; the same money is never both.
 //! 15. What one person of the retailer may decide alone is bounded; above it, who proposes never approves.
+//! 16. Contact data is sealed with the shopper's key before it is written, and is read by nobody once that key is
+//!     destroyed; see [`::store::erasure`]. Nothing else depends on it.
 
 pub mod config;
 pub mod events;
@@ -64,6 +66,7 @@ pub mod tasks;
 
 use std::time::Duration;
 
+use ::store::erasure::Eraser;
 use kit::clock::SharedClock;
 use kit::errors::Fault;
 use kit::ids::SharedIds;
@@ -78,6 +81,7 @@ use crate::link::LinkSealer;
 use crate::ops::desk::Desk;
 use crate::ops::expiry::Expiry;
 use crate::ops::keys::KeyRing;
+use crate::ops::privacy::ContactErasure;
 use crate::person::PersonHasher;
 use crate::quote::QuoteSealer;
 use crate::rpc::{Api, Made};
@@ -130,6 +134,10 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let completion = tasks::Completion::new(db.clone(), &config);
     let backlog = tasks::LedgerBacklog::new(db.clone(), &config);
     let expiry = Expiry::new(db.clone(), desk.clone(), &config);
+    let contact_erasure = ContactErasure {
+        retention: config.contact_retention(),
+    };
+    let eraser = Eraser::new(db.clone(), db.keys()?, contact_erasure);
     let made = Made {
         desk,
         ids,
@@ -152,6 +160,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         .task("expire-holds", expiry.run(drain.clone()))
         .task("complete-orders", completion.run(drain.clone()))
         .task("ledger-backlog", backlog.run(drain.clone()))
+        .task("erase-personal-data", eraser.run(drain.clone()))
         .task("sweep", sweeper.run(drain))
         .ready_when("database", move || {
             let db = db.clone();

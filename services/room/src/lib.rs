@@ -48,6 +48,9 @@
 //! 16. The timeline has each price as it was shown when a product began to be explained and whenever its listing changed
 //!     while it was. That a sale window opened or closed meanwhile is not in it.
 //!
+//! 17. What shoppers ask, and what they are answered, is sealed with the shopper's key before it is written, and is read by
+//!     nobody once that key is destroyed; see [`::store::erasure`].
+//!
 //! One replica serves all watchers: several would each show what was committed by any of them, but count likes and
 //! viewers apart.
 
@@ -143,6 +146,11 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let sweep_logs = tasks::sweep_logs(db.clone(), config.clone(), drain.clone());
     let programme = tasks::programme(db.clone(), config.clone(), drain.clone());
     let director = tasks::director(db.clone(), config, drain.clone());
+    let eraser = ::store::erasure::Eraser::new(
+        db.clone(),
+        db.keys()?,
+        ops::privacy::QuestionErasure,
+    );
     let ping = db.clone();
     let is_migrated = Arc::new(AtomicBool::new(false));
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
@@ -153,6 +161,7 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
         .task("room.channels", channels.run())
         .task("room.programme", programme)
         .task("room.director", director)
+        .task("room.privacy", eraser.run(drain.clone()))
         .task("room.sweep", sweeper.run(drain))
         .task("room.sweep-logs", sweep_logs)
         .ready_when("database", move || {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, VitrineConfig};
-use crate::{audit, bench, demo, import, migrate, ops, partner, probe, serve, token};
+use crate::{audit, bench, demo, import, migrate, ops, partner, probe, sealing, serve, token};
 
 /// Live commerce over gRPC: a retailer's catalog, live rooms, orders and fulfilment, sold inside partners' apps.
 #[derive(Debug, Parser)]
@@ -56,6 +56,9 @@ enum Command {
     Audit(audit::Audit),
     /// Bring partners in, see how they are let in, and keep them out.
     Partner(partner::PartnerArgs),
+    /// See to the wrapping keys of personal data.
+    #[command(subcommand)]
+    Keys(sealing::Keys),
     /// See and mend what the consumers of feeds have put aside.
     #[command(subcommand)]
     Feed(ops::Feed),
@@ -190,6 +193,7 @@ impl Cli {
             Command::Token(args) => token::run(&config, &args).map(|()| ExitCode::SUCCESS),
             Command::Audit(asked) => audit::run(&config, asked).await,
             Command::Partner(args) => partner::run(config, args).await,
+            Command::Keys(asked) => sealing::run(&config, asked).await,
             Command::Feed(asked) => ops::feed(&config, &asked).await,
             Command::Probe(args) => {
                 probe::run(&config, args.address, args.service, args.wait).await

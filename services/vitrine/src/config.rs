@@ -15,6 +15,7 @@ use store::DbConfig;
 
 use crate::audit::AuditConfig;
 use crate::cli::Service;
+use crate::sealing::SealingConfig;
 
 /// Configuration of a process of the suite.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub struct VitrineConfig {
     pub drain: DrainConfig,
     /// Signed checkpoints of the audit trails.
     pub audit: AuditConfig,
+    /// Keys of personal data.
+    pub sealing: SealingConfig,
     /// Where each service's data is; an empty url means a SQLite file in the data folder.
     pub database: Databases,
     /// Where services that do not run in this process are.
@@ -157,6 +160,7 @@ impl Default for VitrineConfig {
             },
             drain: DrainConfig::default(),
             audit: AuditConfig::default(),
+            sealing: SealingConfig::default(),
             database: Databases::default(),
             peers: Peers::default(),
             catalog: catalog::Config::default(),

@@ -14,6 +14,7 @@ mod ports;
 pub mod partner;
 pub mod probe;
 pub mod sandbox;
+pub mod sealing;
 pub mod serve;
 mod signers;
 pub mod suite;

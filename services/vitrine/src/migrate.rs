@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use kit::clock::{SharedClock, SystemClock};
 use kit::ids::SystemIds;
+use store::db::Surroundings;
 use store::{Db, Migrations};
 
 use crate::cli::Service;
@@ -27,6 +28,16 @@ pub async fn open(
     clock: &SharedClock,
     ids: &kit::ids::SharedIds,
 ) -> anyhow::Result<Db> {
+    let around = Surroundings::new(clock.clone(), ids.clone());
+    open_with(config, service, around).await
+}
+
+/// The same, with everything that can be given.
+pub async fn open_with(
+    config: &VitrineConfig,
+    service: Service,
+    around: Surroundings,
+) -> anyhow::Result<Db> {
     let database = config.database_of(service);
     if database.url.starts_with("sqlite:") {
         std::fs::create_dir_all(&config.data_dir).with_context(|| {
@@ -36,7 +47,7 @@ pub async fn open(
             )
         })?;
     }
-    Db::open(&database, service.name(), clock.clone(), ids.clone())
+    Db::open_with(&database, service.name(), around)
         .await
         .with_context(|| {
             format!(
@@ -72,6 +83,7 @@ pub async fn run(config: &VitrineConfig, services: &[Service]) -> anyhow::Result
                 service.name()
             )
         })?;
+        crate::sealing::migrate_keys(config, service, (&clock, &ids)).await?;
         match pending.len() {
             0 => println!("{:<12} up to date", service.name()),
             n => println!("{:<12} {n} applied: {}", service.name(), pending.join(", ")),

@@ -27,7 +27,7 @@ use crate::cli::Service;
 use crate::config::VitrineConfig;
 use crate::directory::Follower;
 use crate::ports::Ports;
-use crate::{keys, migrate, signers};
+use crate::{keys, migrate, sealing, signers};
 
 /// The scopes that services need of one another.
 const SERVICE_SCOPES: [&str; 6] = [
@@ -198,6 +198,9 @@ impl Suite {
             self.checkpoints.finish().await;
             for db in &self.databases {
                 db.close().await;
+                if let Ok(keys) = db.keys() {
+                    keys.db().close().await;
+                }
             }
         };
         // A database that does not answer must not keep the process: its own timeouts end what is left open.
@@ -264,7 +267,8 @@ async fn databases(
 ) -> anyhow::Result<BTreeMap<Service, Db>> {
     let mut databases = BTreeMap::new();
     for &service in services {
-        let db = migrate::open(config, service, &common.clock, &common.ids).await?;
+        let around = (&common.clock, &common.ids);
+        let db = sealing::open(config, service, &common.own_key, around).await?;
         if config.migrates(&config.database_of(service)) {
             db.migrate(&migrate::migrations(service))
                 .await

@@ -19,16 +19,18 @@ use kit::caller::Caller;
 use kit::errors::Fault;
 use kit::wire::Wire;
 
-use super::{OrderNews, order_news, paid_order, refund_news};
+use super::{OrderNews, order_news, paid_order, refund_news, shopper_news};
 use crate::model::aftersale::{AftersaleLimits, AftersaleState};
 use crate::model::returns::ReturnState;
 use crate::ops::aftersale::ListAftersales;
 use crate::ops::aftersale_time::{self, LearnMatterRefund};
 use crate::ops::intake::{self, LetIn};
+use crate::ops::privacy;
 use crate::ops::read::ListReturns;
 use crate::ops::returns::{self, LearnRefund};
 use crate::store::aftersale_list::AftersaleQuery;
 use crate::store::fulfillment::fulfillments_lock_ahead;
+use crate::store::privacy::shopper_learn;
 use crate::store::return_list::ReturnQuery;
 
 /// The name under which the place in the order feed is kept.
@@ -55,6 +57,7 @@ impl Intake {
 impl Consume<OrderFeedEntry> for Intake {
     async fn apply(&self, tx: &mut Tx, entry: &OrderFeedEntry) -> Result<(), Fault> {
         let news = order_news(entry, tx.now())?;
+        learn_shoppers(tx, &[entry]).await?;
         take(tx, news, &self.aftersales).await
     }
 
@@ -75,6 +78,7 @@ impl Consume<OrderFeedEntry> for Intake {
         let orders: BTreeSet<OrderId> = told.iter().filter_map(|(_, news)| news.order()).collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
         fulfillments_lock_ahead(tx, &orders).await?;
+        learn_shoppers(tx, entries).await?;
         for (meta, news) in told {
             acting.because_of(tx, meta);
             take(tx, news, &self.aftersales).await?;
@@ -83,12 +87,22 @@ impl Consume<OrderFeedEntry> for Intake {
     }
 }
 
+/// Keeps whose orders they are, for sealing and erasing what is said about them.
+async fn learn_shoppers(tx: &mut Tx, entries: &[&OrderFeedEntry]) -> Result<(), Fault> {
+    for (order_id, partner_id, shopper_ref) in entries.iter().filter_map(|told| shopper_news(told))
+    {
+        shopper_learn(tx, &order_id, &partner_id, shopper_ref).await?;
+    }
+    Ok(())
+}
+
 async fn take(tx: &mut Tx, news: OrderNews, limits: &AftersaleLimits) -> Result<(), Fault> {
     match news {
         OrderNews::Paid(order) => intake::arrive(tx, *order).await,
         OrderNews::ContactSet(order) => intake::contact_set(tx, &order).await,
         OrderNews::ReturnRefund(news) => returns::refund_told(tx, &news).await,
         OrderNews::MatterRefund(news) => aftersale_time::refund_told(tx, &news, limits).await,
+        OrderNews::Erase(partner, shopper) => privacy::erasure_told(tx, &partner, &shopper).await,
         OrderNews::Other => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ pub mod block;
 pub mod cancel;
 pub mod care;
 pub mod intake;
+pub mod privacy;
 pub mod read;
 pub mod returns;
 pub mod ship;

@@ -158,6 +158,10 @@ impl Operation for GetReturn {
         "return.get"
     }
 
+    fn audited(&self) -> bool {
+        false
+    }
+
     async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
         let visible = return_owner(tx, &self.id, self.partner.as_ref()).await?;
         let found = match visible {
@@ -166,7 +170,11 @@ impl Operation for GetReturn {
         };
         let found = found.ok_or_else(|| Refusal::not_found("return"))?;
         let note = if self.with_note {
-            return_note(tx, &self.id).await?
+            let note = return_note(tx, &self.id).await?;
+            if tx.is_write() && !note.is_empty() {
+                tx.audit("return.read_note", self.id, "read for: return");
+            }
+            note
         } else {
             String::new()
         };

@@ -5,6 +5,7 @@ mod cancel;
 mod care;
 mod feed;
 mod parse;
+mod privacy;
 mod read;
 pub mod render;
 mod returns;
@@ -23,6 +24,7 @@ use contracts::fulfillment::v1::fulfillment_feed_service_server::FulfillmentFeed
 use contracts::fulfillment::v1::fulfillment_service_server::{
     FulfillmentService, FulfillmentServiceServer,
 };
+use contracts::fulfillment::v1::privacy_service_server::PrivacyServiceServer;
 use contracts::fulfillment::v1::return_service_server::{ReturnService, ReturnServiceServer};
 use kit::caller::Caller;
 use kit::errors::Refusal;
@@ -76,6 +78,7 @@ impl Api {
             .add_service(ReturnServiceServer::new(self.clone()))
             .add_service(AftersaleServiceServer::new(self.clone()))
             .add_service(CareServiceServer::new(self.clone()))
+            .add_service(PrivacyServiceServer::new(self.clone()))
             .add_service(FulfillmentFeedServiceServer::new(self));
     }
 

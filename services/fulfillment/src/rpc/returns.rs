@@ -198,7 +198,12 @@ impl Api {
                 || caller.has_role(RetailerRole::Care)
                 || caller.has_role(RetailerRole::Ops),
         };
-        let (found, shopper_note) = self.db.read(caller, operation).await?;
+        // What the retailer's people read of a shopper's words goes to the audit, so it is a unit that writes.
+        let is_audited = operation.with_note && caller.audience == Audience::Retailer;
+        let (found, shopper_note) = match is_audited {
+            true => self.db.execute(caller, operation).await?,
+            false => self.db.read(caller, operation).await?,
+        };
         Ok(pb::GetReturnResponse {
             goods_return: Some(render::goods_return(&found)),
             shopper_note,

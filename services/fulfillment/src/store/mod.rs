@@ -13,6 +13,7 @@ pub mod care;
 pub mod fulfillment;
 pub mod line_money;
 pub mod list;
+pub mod privacy;
 pub mod return_list;
 pub mod returns;
 pub mod shipment;

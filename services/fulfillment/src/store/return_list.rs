@@ -3,9 +3,11 @@
 use contracts::id::{FulfillmentId, OrderId, PartnerId, ReturnId};
 use kit::clock::Micros;
 use kit::errors::Fault;
+use store::sealed::open_text;
 use store::{StoreError, Tx, sql};
 
 use super::id;
+use super::privacy::note_place;
 use super::returns::returns_read;
 use crate::model::returns::{Delivery, GoodsReturn, ReturnState};
 
@@ -80,7 +82,10 @@ pub async fn return_note(tx: &mut Tx, return_id: &ReturnId) -> Result<String, Fa
         "SELECT shopper_note FROM goods_return WHERE return_id = $1",
         return_id
     )?;
-    Ok(row.map(|(note,)| note).unwrap_or_default())
+    let stored = row.map(|(note,)| note).unwrap_or_default();
+    // Whose key is destroyed is forgotten.
+    let note = open_text(&tx.keys()?, note_place(return_id.as_str()), &stored).await?;
+    Ok(note.unwrap_or_default())
 }
 
 /// Forgets shoppers' words about returns that ended before `before`, of so many at most. Gives their ids.

@@ -8,6 +8,7 @@ use kit::clock::Micros;
 use kit::errors::Fault;
 use store::{Tx, bulk, sql};
 
+use super::privacy::note_seal;
 use super::{expect_rows, id, number, opt_id, word};
 use crate::model::Unit;
 use crate::model::returns::{
@@ -240,6 +241,7 @@ async fn read_conditions(tx: &mut Tx, ids: &[ReturnId], found: &mut Returns) -> 
 /// Writes a new return with its lines and the shopper's note.
 pub async fn return_insert(tx: &mut Tx, new: &mut GoodsReturn, note: &str) -> Result<(), Fault> {
     new.version = 1;
+    let (note, shopper_ref) = note_seal(tx, new, note).await?;
     let nowhere = Instructions::default();
     let instructions = new.instructions.as_ref();
     let by = instructions.map(|found| found.return_by_time);
@@ -250,8 +252,8 @@ pub async fn return_insert(tx: &mut Tx, new: &mut GoodsReturn, note: &str) -> Re
         "INSERT INTO goods_return (return_id, fulfillment_id, order_id, partner_id, kind, state, initiator, \
          shopper_note, return_site_reference, carrier_code, tracking_number, decision_message, create_time, \
          refund_id, refund_state, refund_attempt, refund_currency, refund_minor_units, aftersale_id, \
-         return_by_time, decide_time, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', '', 0, '', 0, $14, $15, $16, $17)",
+         return_by_time, decide_time, version, shopper_ref) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', '', 0, '', 0, $14, $15, $16, $17, $18)",
         &new.id,
         &new.fulfillment_id,
         &new.order_id,
@@ -268,7 +270,8 @@ pub async fn return_insert(tx: &mut Tx, new: &mut GoodsReturn, note: &str) -> Re
         new.aftersale_id.as_ref().map_or("", |id| id.as_str()),
         by,
         new.decide_time,
-        new.version
+        new.version,
+        shopper_ref
     )?;
     lines_save(tx, new).await
 }

@@ -40,7 +40,8 @@ impl Operation for SetContact {
         order.contact_set();
         // The order's lock is the fence against a parcel that leaves at the same moment.
         order_progress::orders_advance(tx, &[(&order, loaded_version)]).await?;
-        let version = contacts::contact_put(tx, &self.order_id, &self.contact).await?;
+        let owner = contacts::contact_owner(self.partner_id, &order.placement.shopper_ref);
+        let version = contacts::contact_put(tx, &self.order_id, &owner, &self.contact).await?;
         let now = tx.now();
         tx.publish(events::order_changed(OrderChange::ContactSet, &order, now));
         tx.audit(self.name(), self.order_id, format!("version {version}"));

@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod link;
 pub mod money;
 pub mod persons;
+pub mod privacy;
 pub mod quote;
 pub mod rate;
 pub mod read;

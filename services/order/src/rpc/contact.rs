@@ -12,6 +12,7 @@ use kit::validate::Violations;
 use super::{Api, keyed, parse};
 use crate::model::contact::{Contact, PlainContact, TokenContact};
 use crate::ops::contact::{GetContact, SetContact};
+use crate::ops::privacy::ReadOwner;
 
 const SET_CONTACT: &str = "vitrine.order.v1.OrderService/SetContact";
 
@@ -30,6 +31,14 @@ impl Api {
         let (Some(order_id), Some(contact)) = (order_id, contact) else {
             return Err(Fault::internal("a parsed field is missing"));
         };
+        let owner = ReadOwner {
+            partner_id,
+            order_id,
+        };
+        if let Some(owner) = self.db.read(caller, owner).await? {
+            // The key store is asked now, and not while the order is locked.
+            self.db.keys()?.of(&owner).await?;
+        }
         let keyed = keyed(caller, SET_CONTACT, &request_id, &request);
         let render = |contact_version: &i64| pb::SetContactResponse {
             contact_version: *contact_version,

@@ -15,6 +15,7 @@ mod link;
 mod money;
 pub mod parse;
 mod persons;
+mod privacy;
 mod rate;
 mod read;
 mod refund;
@@ -40,6 +41,7 @@ use contracts::order::v1::ledger_service_server::{LedgerService, LedgerServiceSe
 use contracts::order::v1::order_feed_service_server::OrderFeedServiceServer;
 use contracts::order::v1::order_service_server::{OrderService, OrderServiceServer};
 use contracts::order::v1::person_service_server::{PersonService, PersonServiceServer};
+use contracts::order::v1::privacy_service_server::{PrivacyService, PrivacyServiceServer};
 use contracts::order::v1::refund_service_server::{RefundService, RefundServiceServer};
 use contracts::order::v1::report_service_server::{ReportService, ReportServiceServer};
 use kit::caller::Caller;
@@ -126,6 +128,7 @@ impl Api {
             .add_service(AllotmentServiceServer::new(self.clone()))
             .add_service(DropServiceServer::new(self.clone()))
             .add_service(PersonServiceServer::new(self.clone()))
+            .add_service(PrivacyServiceServer::new(self.clone()))
             .add_service(ExchangeRateServiceServer::new(self.clone()))
             .add_service(RefundServiceServer::new(self.clone()))
             .add_service(LedgerServiceServer::new(self.clone()))
@@ -272,6 +275,13 @@ answer! {
     PersonService {
         link_person: LinkPersonRequest => LinkPersonResponse;
         unlink_person: UnlinkPersonRequest => UnlinkPersonResponse;
+    }
+}
+
+answer! {
+    PrivacyService {
+        erase_shopper: EraseShopperRequest => EraseShopperResponse;
+        get_erasure: GetErasureRequest => GetErasureResponse;
     }
 }
 

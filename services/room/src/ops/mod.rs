@@ -10,6 +10,7 @@ pub mod items;
 pub mod live_now;
 pub mod materialise;
 pub mod overrides;
+pub mod privacy;
 pub mod programme;
 pub mod questions;
 pub mod read;

@@ -21,7 +21,7 @@ use crate::live::{Watcher, Who};
 use crate::model::{Eyes, View};
 use crate::ops::questions::{AnswerQuestion, AskQuestion};
 use crate::ops::read::{Outlet, ReadQuestion, ReadQuestions, Stand};
-use crate::store::question::QuestionQuery;
+use crate::store::question::{QuestionQuery, question_owner};
 
 const SHOPPER_REF_MAX: usize = 128;
 const TEXT_MAX: usize = 500;
@@ -114,6 +114,9 @@ impl AudienceService for Api {
             product_id,
             open_max: i64::from(self.config.open_questions_per_viewer_max),
         };
+        // The key store is asked now, and not while the room's log is locked.
+        let owner = question_owner(operation.place.partner_id, &operation.shopper_ref);
+        self.db.keys()?.of(&owner).await?;
         let keys = Keys {
             method: "vitrine.room.v1.AudienceService/AskQuestion",
             request_id,

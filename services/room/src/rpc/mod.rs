@@ -8,6 +8,7 @@ mod follows;
 mod hosts;
 mod live_now;
 mod parse;
+mod privacy;
 mod programme;
 pub mod render;
 mod render_programme;
@@ -26,6 +27,7 @@ use contracts::room::v1::channel_service_server::ChannelServiceServer;
 use contracts::room::v1::creator_service_server::CreatorServiceServer;
 use contracts::room::v1::follow_service_server::FollowServiceServer;
 use contracts::room::v1::host_service_server::HostServiceServer;
+use contracts::room::v1::privacy_service_server::PrivacyServiceServer;
 use contracts::room::v1::programme_service_server::ProgrammeServiceServer;
 use contracts::room::v1::room_feed_service_server::RoomFeedServiceServer;
 use contracts::room::v1::room_service_server::RoomServiceServer;
@@ -78,6 +80,7 @@ impl Api {
             .add_service(ProgrammeServiceServer::new(self.clone()))
             .add_service(CreatorServiceServer::new(self.clone()))
             .add_service(FollowServiceServer::new(self.clone()))
+            .add_service(PrivacyServiceServer::new(self.clone()))
             .add_service(watch::AudienceRoutes::new(self.clone()))
             .add_service(RoomFeedServiceServer::new(self));
     }

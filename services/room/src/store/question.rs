@@ -1,9 +1,11 @@
 //! What shoppers ask. This is the only table that holds their words.
 
-use ::store::{StoreError, Tx, bulk, sql};
+use ::store::sealed::{open_text, seal_text};
+use ::store::{Owner, ShopperKeys, StoreError, Tx, bulk, sql};
 use contracts::id::{OutletId, PartnerId, QuestionId, RoomId};
 use kit::clock::Micros;
 use kit::errors::Fault;
+use kit::seal::Place as SealedAt;
 
 use super::{expect_one, id, opt_id, time, word};
 use crate::model::{Place, Question, QuestionState};
@@ -31,7 +33,10 @@ struct Row {
 }
 
 impl Row {
-    fn into_model(self) -> Result<Question, Fault> {
+    async fn into_model(self, keys: &ShopperKeys) -> Result<Question, Fault> {
+        // Whose key is destroyed asked something that nobody reads any more.
+        let text = open_text(keys, place(&self.question_id, "text"), &self.text).await?;
+        let answer = open_text(keys, place(&self.question_id, "answer"), &self.answer).await?;
         Ok(Question {
             id: id(&self.question_id)?,
             room_id: id(&self.room_id)?,
@@ -40,22 +45,50 @@ impl Row {
                 partner_id: id(&self.partner_id)?,
             },
             shopper_ref: self.shopper_ref,
-            text: self.text,
+            text: text.unwrap_or_default(),
             product_id: opt_id(&self.product_id)?,
             state: word("state", &self.state, QuestionState::named)?,
-            answer: self.answer,
+            answer: answer.unwrap_or_default(),
             ask_time: Micros(self.ask_time),
             answer_time: time(self.answer_time),
         })
     }
 }
 
-fn models(rows: Vec<Row>) -> Result<Vec<Question>, Fault> {
-    rows.into_iter().map(Row::into_model).collect()
+async fn models(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Question>, Fault> {
+    let mut found = Vec::with_capacity(rows.len());
+    if rows.is_empty() {
+        return Ok(found);
+    }
+    let keys = tx.keys()?;
+    for row in rows {
+        found.push(row.into_model(&keys).await?);
+    }
+    Ok(found)
+}
+
+/// The kind of personal data, as erasures and keys call it.
+pub const QUESTION: &str = "QUESTION";
+
+/// Whose key seals a question and its answer.
+pub fn question_owner(partner_id: PartnerId, shopper_ref: &str) -> Owner {
+    Owner::new(QUESTION, partner_id, shopper_ref)
+}
+
+fn place<'a>(question_id: &'a str, field: &'a str) -> SealedAt<'a> {
+    SealedAt::new("question", question_id, field)
 }
 
 /// Writes a new question.
 pub async fn question_insert(tx: &mut Tx, question: &Question) -> Result<(), Fault> {
+    let owner = question_owner(question.place.partner_id, &question.shopper_ref);
+    let text = seal_text(
+        tx,
+        &owner,
+        place(question.id.as_str(), "text"),
+        &question.text,
+    )
+    .await?;
     sql!(
         tx,
         execute,
@@ -66,7 +99,7 @@ pub async fn question_insert(tx: &mut Tx, question: &Question) -> Result<(), Fau
         question.place.outlet_id,
         question.place.partner_id,
         &question.shopper_ref,
-        &question.text,
+        text,
         question
             .product_id
             .as_ref()
@@ -80,13 +113,16 @@ pub async fn question_insert(tx: &mut Tx, question: &Question) -> Result<(), Fau
 
 /// Writes an answer; false when there was one already.
 pub async fn question_answer(tx: &mut Tx, question: &Question) -> Result<(), Fault> {
+    let owner = question_owner(question.place.partner_id, &question.shopper_ref);
+    let at = place(question.id.as_str(), "answer");
+    let answer = seal_text(tx, &owner, at, &question.answer).await?;
     let touched = sql!(
         tx,
         execute,
         "UPDATE question SET state = $2, answer = $3, answer_time = $4 WHERE question_id = $1 AND state = 'OPEN'",
         question.id,
         question.state.word(),
-        &question.answer,
+        answer,
         question.answer_time
     )?;
     expect_one("question", touched)
@@ -100,7 +136,7 @@ pub async fn question_by_id(tx: &mut Tx, question: &QuestionId) -> Result<Option
         concat!("SELECT ", columns!(), " FROM question AS q WHERE q.question_id = $1"),
         question
     )?;
-    Ok(models(rows)?.pop())
+    Ok(models(tx, rows).await?.pop())
 }
 
 /// Several questions; those that are gone are left out.
@@ -121,7 +157,7 @@ pub async fn questions_by_ids(tx: &mut Tx, ids: &[QuestionId]) -> Result<Vec<Que
         ),
         columns: [ids]
     )?;
-    models(rows)
+    models(tx, rows).await
 }
 
 /// How many of a shopper's questions wait for an answer, counted up to a bound.
@@ -161,7 +197,7 @@ pub async fn questions_answered(
         room,
         limit
     )?;
-    let mut found = models(rows)?;
+    let mut found = models(tx, rows).await?;
     found.reverse();
     Ok(found)
 }
@@ -209,5 +245,32 @@ pub async fn questions_list(tx: &mut Tx, query: &QuestionQuery) -> Result<Vec<Qu
             sql!(tx, all Row, questions!(" AND q.partner_id = $4 AND q.state = $5"), room, after, limit, partner, state)
         }
     };
-    models(rows?)
+    models(tx, rows?).await
+}
+
+/// Seals what was asked before there were seals, at most so many questions; how many they were.
+pub async fn questions_seal(tx: &mut Tx, limit: i64) -> Result<usize, Fault> {
+    let rows = sql!(
+        tx,
+        all(String, String, String, String, String),
+        "SELECT question_id, partner_id, shopper_ref, text, answer FROM question \
+         WHERE substr(text, 1, 9) <> 'sealed-1:' ORDER BY question_id LIMIT $1",
+        limit
+    )?;
+    for (question_id, partner_id, shopper_ref, text, answer) in &rows {
+        let owner = question_owner(id(partner_id)?, shopper_ref);
+        let sealed = seal_text(tx, &owner, place(question_id, "text"), text).await?;
+        let sealed_answer = seal_text(tx, &owner, place(question_id, "answer"), answer).await?;
+        sql!(
+            tx,
+            execute,
+            "UPDATE question SET text = $2, answer = $3 WHERE question_id = $1 AND text = $4 AND answer = $5",
+            question_id,
+            sealed,
+            sealed_answer,
+            text,
+            answer
+        )?;
+    }
+    Ok(rows.len())
 }

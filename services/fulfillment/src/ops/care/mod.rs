@@ -105,7 +105,7 @@ async fn keep(tx: &mut Tx, case: &mut Case, message: Option<&Message>) -> Result
     }
     case_save(tx, case).await?;
     if let Some(message) = message {
-        message_insert(tx, &case.id, message).await?;
+        message_insert(tx, case, message).await?;
     }
     let log = std::mem::take(&mut case.log);
     actions_insert(tx, &case.id, &log).await?;

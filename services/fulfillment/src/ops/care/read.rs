@@ -67,6 +67,8 @@ pub struct ListMessages {
     pub after: i64,
     /// At most so many.
     pub limit: i64,
+    /// What the retailer's people read them for.
+    pub purpose: String,
 }
 
 impl Operation for ListMessages {
@@ -79,6 +81,14 @@ impl Operation for ListMessages {
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Message>, Fault> {
         own(tx, &self.id, self.partner.as_ref()).await?;
         let with_notes = self.partner.is_none();
+        if tx.is_write() {
+            let purpose = if self.purpose.is_empty() {
+                "care"
+            } else {
+                &self.purpose
+            };
+            tx.audit("care.read", self.id, format!("read for: {purpose}"));
+        }
         messages_list(tx, &self.id, with_notes, self.after, self.limit).await
     }
 }

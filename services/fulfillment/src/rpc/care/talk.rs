@@ -15,6 +15,7 @@ use crate::ops::care::open::OpenCase;
 use crate::ops::care::queue::{Assign, TakeNext};
 use crate::ops::care::talk::{Close, Escalate, PostMessage, Reopen};
 use crate::ops::care::{Seen, Which};
+use crate::store::care::sealed::care_owner;
 
 const OPEN: &str = "vitrine.fulfillment.v1.CareService/OpenCase";
 const POST: &str = "vitrine.fulfillment.v1.CareService/PostMessage";
@@ -55,6 +56,9 @@ impl Api {
         opening: &Opening,
         seen: Seen,
     ) -> Result<pb::OpenCaseResponse, Fault> {
+        // The key store is asked now, and not in the transaction.
+        let owner = care_owner(opening.partner_id, &opening.shopper_ref);
+        self.db.keys()?.of(&owner).await?;
         let operation = OpenCase {
             opening: opening.clone(),
             seen,

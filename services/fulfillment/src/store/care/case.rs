@@ -6,9 +6,11 @@ use contracts::id::{CaseId, Id, Kind, PartnerId};
 use contracts::money::Money;
 use kit::clock::Micros;
 use kit::errors::Fault;
+use store::sealed::{open_text, seal_text};
 use store::{Tx, bulk, sql};
 
 use super::super::{expect_rows, id, number, word};
+use super::sealed::{arbiter_place, care_owner};
 use crate::model::care::{
     Arbiter, Attachment, Case, CaseState, Category, Decision, Level, Outcome, OutcomeKind, Party,
     Priority, References, Required, Ruling, Timer,
@@ -304,12 +306,24 @@ async fn read_arbiters(tx: &mut Tx, ids: &[CaseId], found: &mut Cases) -> Result
         sqlite: "SELECT a.* FROM json_each($1) AS k CROSS JOIN care_arbiter AS a ON a.case_id = k.value->>0",
         columns: [ids]
     )?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let keys = tx.keys()?;
     for row in rows {
         let Some(case) = found.get_mut(&id(&row.case_id)?) else {
             continue;
         };
+        let name = open_text(
+            &keys,
+            arbiter_place(&row.case_id, "display_name"),
+            &row.display_name,
+        );
+        let name = name.await?.unwrap_or_default();
+        let reason = open_text(&keys, arbiter_place(&row.case_id, "reason"), &row.reason);
+        let reason = reason.await?.unwrap_or_default();
         case.arbiter = Some(Arbiter {
-            display_name: row.display_name,
+            display_name: name,
             organisation: row.organisation,
             subject: row.subject,
         });
@@ -324,7 +338,7 @@ async fn read_arbiters(tx: &mut Tx, ids: &[CaseId], found: &mut Cases) -> Result
             Some(time) => Some(Decision {
                 ruling: word("ruling", &row.ruling, Ruling::named)?,
                 required: Vec::new(),
-                reason: row.reason,
+                reason,
                 document,
                 time: Micros(time),
             }),
@@ -461,6 +475,11 @@ async fn arbiter_save(tx: &mut Tx, case: &Case) -> Result<(), Fault> {
     };
     let decision = case.decision.as_ref();
     let document = decision.and_then(|decision| decision.document.as_ref());
+    let owner = care_owner(case.partner_id, &case.shopper_ref);
+    let place = |field| arbiter_place(case.id.as_str(), field);
+    let name = seal_text(tx, &owner, place("display_name"), &arbiter.display_name).await?;
+    let reason = decision.map_or("", |decision| decision.reason.as_str());
+    let reason = seal_text(tx, &owner, place("reason"), reason).await?;
     sql!(
         tx,
         execute,
@@ -473,11 +492,11 @@ async fn arbiter_save(tx: &mut Tx, case: &Case) -> Result<(), Fault> {
          document_size = excluded.document_size, decide_time = excluded.decide_time \
          WHERE care_arbiter.ruling = ''",
         &case.id,
-        arbiter.display_name.as_str(),
+        name,
         arbiter.organisation.as_str(),
         arbiter.subject.as_str(),
         decision.map_or("", |decision| decision.ruling.word()),
-        decision.map_or("", |decision| decision.reason.as_str()),
+        reason,
         document.map_or("", |document| document.reference.as_str()),
         document.map_or("", |document| document.digest.as_str()),
         document.map_or("", |document| document.media_type.as_str()),

@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use contracts::id::CaseId;
 use kit::clock::Micros;
 use kit::errors::Fault;
+use store::sealed::{open_text, seal_text};
 use store::{Tx, bulk, sql};
 
 use super::super::{id, number, word};
+use super::sealed::{body_place, care_owner};
 use crate::model::care::{
-    Action, Attachment, CaseState, Change, Level, Message, Party, Target, Visibility,
+    Action, Attachment, Case, CaseState, Change, Level, Message, Party, Target, Visibility,
 };
 
 /// Writes a message with what shows it.
-pub async fn message_insert(tx: &mut Tx, case: &CaseId, message: &Message) -> Result<(), Fault> {
+pub async fn message_insert(tx: &mut Tx, of: &Case, message: &Message) -> Result<(), Fault> {
+    let case = &of.id;
+    let owner = care_owner(of.partner_id, &of.shopper_ref);
+    let body = seal_text(tx, &owner, body_place(message.id.as_str()), &message.text).await?;
     sql!(
         tx,
         execute,
@@ -25,7 +30,7 @@ pub async fn message_insert(tx: &mut Tx, case: &CaseId, message: &Message) -> Re
         message.author.word(),
         message.agent.as_str(),
         message.visibility.word(),
-        message.text.as_str(),
+        body,
         message.time
     )?;
     for (at, attachment) in (0..).zip(&message.attachments) {
@@ -79,21 +84,24 @@ pub async fn messages_list(
     )?;
     let numbers: Vec<i64> = rows.iter().map(|row| row.message_number).collect();
     let mut attachments = attachments_of(tx, case, &numbers).await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Message {
-                id: id(&row.message_id)?,
-                number: row.message_number,
-                author: word("author", &row.author, Party::named)?,
-                agent: row.agent,
-                visibility: word("visibility", &row.visibility, Visibility::named)?,
-                text: row.body,
-                attachments: attachments.remove(&row.message_number).unwrap_or_default(),
-                time: Micros(row.create_time),
-                is_forgotten: row.is_forgotten,
-            })
-        })
-        .collect()
+    let keys = tx.keys()?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let text = open_text(&keys, body_place(&row.message_id), &row.body).await?;
+        found.push(Message {
+            id: id(&row.message_id)?,
+            number: row.message_number,
+            author: word("author", &row.author, Party::named)?,
+            agent: row.agent,
+            visibility: word("visibility", &row.visibility, Visibility::named)?,
+            attachments: attachments.remove(&row.message_number).unwrap_or_default(),
+            time: Micros(row.create_time),
+            // Whose key is destroyed is forgotten.
+            is_forgotten: row.is_forgotten || text.is_none(),
+            text: text.unwrap_or_default(),
+        });
+    }
+    Ok(found)
 }
 
 async fn attachments_of(
