@@ -416,7 +416,9 @@ on_both_engines! {
         let random = SeededIds::shared(4711, scene.clock.clone());
         let vouched = CHECKPOINTS[2];
         let (mut found, mut harmless) = (0, 0);
-        for case in 0..80 {
+        // Each opens the database anew, which takes a while on PostgreSQL.
+        let cases = if scene.db.engine() == testkit::Engine::Sqlite { 80 } else { 24 };
+        for case in 0..cases {
             let (rows, head) = tampered(&original, &*random);
             let last = rows.last().map_or((0, Vec::new()), |row| (row.0, row.11.clone()));
             let honest = is_chain(&rows) && head == last && rows.get(..vouched) == original.get(..vouched);
@@ -425,7 +427,7 @@ on_both_engines! {
             assert_eq!(report["intact"], honest, "case {case}: head {head:?}, {report}\n{rows:?}");
             if honest { harmless += 1 } else { found += 1 }
         }
-        assert!(found > 50, "{found} found, {harmless} behind the last checkpoint");
+        assert!(found * 2 > cases, "{found} found, {harmless} behind the last checkpoint");
     }
 
     async fn audit_checkpoints_are_made_once_for_each_state_and_go_on_after_a_restart(t: TestDb) {
@@ -537,14 +539,14 @@ async fn audit_checkpoints_are_made_when_the_suite_stops() {
     assert!(suite.stop(&config).await.is_clean());
     let asked = Asked {
         services: vec![Service::Order],
+        json: true,
         ..Asked::default()
     };
     let found = verified(&config, &asked).await.expect("a verdict");
-    assert!(
-        found.well && found.text.contains("1 of 1") && found.text.contains("up to 3"),
-        "{}",
-        found.text
-    );
+    let value: serde_json::Value = serde_json::from_str(&found.text).expect("JSON");
+    let order = &value["services"][0];
+    assert!(found.well && order["rows"].as_i64() >= Some(3), "{order}");
+    assert_eq!(order["vouched_position"], order["last_position"], "{order}");
     let asked = Asked {
         services: vec![Service::Order, Service::Room],
         database: Some("sqlite:x".into()),
