@@ -37,7 +37,7 @@ async fn a_call_that_never_ends_does_not_hold_up_the_drain() {
     let service = layered(counting(&hits), &bench.deps);
     let connections = Connections::new(service, Arc::new(config()), lifecycle.clone());
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let seat = connections.seats().take(None).await.ok().expect("room");
+    let seat = connections.seats().take(None).await.expect("room");
     drop(lifecycle.track("connection", connections.serve(theirs, None, seat)));
 
     let (mut sender, connection) = h2::client::handshake(ours).await.expect("a handshake");

@@ -41,7 +41,7 @@ impl Callers {
     async fn pipe(&self) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let seat = self.connections.seats().take(None).await;
-        let seat = seat.ok().expect("room");
+        let seat = seat.expect("room");
         let served = self.connections.serve(theirs, None, seat);
         drop(self.lifecycle.track("connection", served));
         ours
