@@ -360,7 +360,10 @@ impl State {
 /// RFC 8725 3.11: what was signed as something else, such as a payment statement, is no token, whatever it says.
 fn says_token(typ: Option<&str>) -> bool {
     let typ = typ.unwrap_or("JWT").to_ascii_lowercase();
-    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
+    matches!(
+        typ.strip_prefix("application/").unwrap_or(&typ),
+        "jwt" | "at+jwt"
+    )
 }
 
 /// The issuer that the unverified payload names; only decides whose keys it has to stand up to. What the configuration

@@ -278,15 +278,13 @@ impl<H: Handle> Entry for Stack<H> {
             None => request.uri().path(),
             Some(_) => "",
         };
-        let target = Target::of(
-            path,
-            Peer::listener_of(request.extensions()),
-            &self.deps,
-        );
+        let target = Target::of(path, Peer::listener_of(request.extensions()), &self.deps);
         let open = match self.open(&target, &request) {
             Ok(open) => open,
             Err(refusal) => {
-                self.deps.metrics.refused("connection", "too_many_open_calls");
+                self.deps
+                    .metrics
+                    .refused("connection", "too_many_open_calls");
                 return Box::pin(std::future::ready(refuse(refusal)));
             }
         };

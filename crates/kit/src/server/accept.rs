@@ -21,9 +21,8 @@ pub(super) trait Source: Send {
     type Stream: Transport;
 
     /// Waits for the next one; it and where it comes from.
-    fn accept(
-        &mut self,
-    ) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
+    fn accept(&mut self)
+    -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
 }
 
 impl Source for TcpListener {
