@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::flash_sale::FlashSaleArgs;
 use super::house::Engine;
 use super::mixed::MixedArgs;
-use super::{fairness, growth, overload};
+use super::{fairness, growth, overload, security};
 
 /// `vitrine bench`.
 #[derive(Debug, Args)]
@@ -33,6 +33,8 @@ pub(super) enum Which {
     Overload(overload::OverloadArgs),
     /// One partner far over its quota: what the others still get.
     Fairness(fairness::FairnessArgs),
+    /// TLS, bound tokens and row-level security on and off in turns: what they cost.
+    Security(security::SecurityArgs),
 }
 
 impl Which {
@@ -43,6 +45,7 @@ impl Which {
             Which::Growth(args) => &args.common,
             Which::Overload(args) => &args.common,
             Which::Fairness(args) => &args.common,
+            Which::Security(args) => &args.common,
         }
     }
 }

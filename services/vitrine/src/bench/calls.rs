@@ -45,6 +45,11 @@ pub struct Calls {
 }
 
 impl Calls {
+    /// The same calls with another token.
+    pub fn with_bearer(self, bearer: Bearer) -> Calls {
+        Calls { bearer, ..self }
+    }
+
     /// Calls over these lines. Holds last `hold_s`, or as long as the server pleases.
     pub fn new(lines: &Lines, partner: &Partner, listing_id: &str, hold_s: Option<i64>) -> Calls {
         let order = pb::PlaceOrderRequest {

@@ -20,6 +20,7 @@ pub mod numbers;
 pub mod overload;
 pub mod record;
 pub mod report;
+pub mod security;
 pub mod shop;
 pub mod traffic;
 pub mod usage;
@@ -147,6 +148,7 @@ async fn run_here(
         Which::Growth(args) => growth::run(&bench, &args).await,
         Which::Overload(args) => overload::run(&bench, &args).await,
         Which::Fairness(args) => fairness::run(&bench, &args).await,
+        Which::Security(args) => security::run(&bench, &args).await,
     }?;
     finish(&bench, &report)
 }

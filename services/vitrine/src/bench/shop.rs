@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::catalog::v1 as catalog;
 use contracts::common::v1 as common;
 use contracts::id::PartnerId;
 use contracts::order::v1 as order;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use kit::auth::{SigningKey, TokenSigner};
+use kit::auth::{Confirmation, SigningKey, TokenSigner};
 use kit::clock::{SharedClock, SystemClock};
 use kit::ids::{SharedIds, SystemIds};
 
@@ -90,13 +92,8 @@ pub struct Shop {
 impl Shop {
     /// Makes the goods in a house. It may be called several times; what was there stays.
     pub async fn prepare(house: &House, goods: &Goods) -> anyhow::Result<Shop> {
-        let clock: SharedClock = Arc::new(SystemClock);
-        let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
-        let config = VitrineConfig {
-            data_dir: house.data_dir().to_owned(),
-            ..VitrineConfig::default()
-        };
-        let signer = keys::development_signer(&config, clock, ids.clone())?;
+        let ids: SharedIds = Arc::new(SystemIds::new(Arc::new(SystemClock)));
+        let signer = signer(house)?;
         let tokens = Tokens {
             connections: Connections::open(&house.reachable(), CONNECTIONS).await?,
             signer,
@@ -151,6 +148,31 @@ fn bearer(signer: &TokenSigner, partner_id: &str, deadline_s: u32) -> anyhow::Re
         &signer.mint(partner_claims(&partner_id), TOKEN_LIFE),
         deadline_s,
     )
+}
+
+/// A partner's token that is good only together with the client's certificate of this SHA-256.
+pub fn bound_bearer(
+    house: &House,
+    partner_id: &str,
+    certificate_sha256: &[u8],
+) -> anyhow::Result<Bearer> {
+    let signer = signer(house)?;
+    let partner_id: PartnerId = partner_id.parse()?;
+    let mut claims = partner_claims(&partner_id);
+    claims.cnf = Some(Confirmation {
+        certificate_sha256: URL_SAFE_NO_PAD.encode(certificate_sha256),
+    });
+    Bearer::new(&signer.mint(claims, TOKEN_LIFE), DEADLINE_S)
+}
+
+fn signer(house: &House) -> anyhow::Result<TokenSigner> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
+    let config = VitrineConfig {
+        data_dir: house.data_dir().to_owned(),
+        ..VitrineConfig::default()
+    };
+    keys::development_signer(&config, clock, ids)
 }
 
 async fn partner(ops: &Caller, tokens: &Tokens, n: usize, run: &str) -> anyhow::Result<Partner> {

@@ -14,7 +14,10 @@ use h2::client::SendRequest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use http::{Method, Request, Uri};
 use prost::Message;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// How much an answer, and a connection, may have on its way.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -177,6 +180,7 @@ pub struct Lines {
 
 struct Line {
     address: String,
+    tls: Option<TlsConnector>,
     uris: Vec<Uri>,
     sender: RefCell<Option<SendRequest<Bytes>>>,
 }
@@ -184,10 +188,19 @@ struct Line {
 impl Lines {
     /// Opens `count` connections, in turn to each address (such as `http://127.0.0.1:7700`).
     pub async fn open(addresses: &[String], count: usize) -> anyhow::Result<Lines> {
+        Self::open_with(addresses, count, None).await
+    }
+
+    /// The same, over TLS when there is a connector.
+    pub async fn open_with(
+        addresses: &[String],
+        count: usize,
+        tls: Option<TlsConnector>,
+    ) -> anyhow::Result<Lines> {
         let mut lines = Vec::new();
         for n in 0..count.max(addresses.len()) {
             let address = &addresses[n % addresses.len()];
-            let line = Line::new(address)?;
+            let line = Line::new(address, tls.clone())?;
             line.sender()
                 .await
                 .with_context(|| format!("nothing answers at {address}"))?;
@@ -249,7 +262,7 @@ impl Lines {
 }
 
 impl Line {
-    fn new(address: &str) -> anyhow::Result<Line> {
+    fn new(address: &str, tls: Option<TlsConnector>) -> anyhow::Result<Line> {
         let base: Uri = address.parse().with_context(|| {
             format!("{address} is not an address: write it like http://127.0.0.1:7700")
         })?;
@@ -257,12 +270,14 @@ impl Line {
             .authority()
             .map(ToString::to_string)
             .unwrap_or_default();
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let uris = Rpc::ALL
             .iter()
-            .map(|rpc| format!("http://{authority}{}", rpc.path()).parse())
+            .map(|rpc| format!("{scheme}://{authority}{}", rpc.path()).parse())
             .collect::<Result<_, _>>()?;
         Ok(Line {
             address: authority,
+            tls,
             uris,
             sender: RefCell::new(None),
         })
@@ -274,17 +289,14 @@ impl Line {
         }
         let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_reset_streams(RESETS_REMEMBERED)
-            .enable_push(false)
-            .handshake::<_, Bytes>(stream)
-            .await?;
-        kit::spawn("bench connection", async move {
-            // Calls on it hear of its end themselves.
-            let _ = connection.await;
-        });
+        let sender = match &self.tls {
+            None => speak(stream).await?,
+            Some(tls) => {
+                let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+                let name = ServerName::try_from(host.to_owned())?;
+                speak(tls.connect(name, stream).await?).await?
+            }
+        };
         *self.sender.borrow_mut() = Some(sender.clone());
         Ok(sender)
     }
@@ -296,6 +308,25 @@ impl Line {
         }
         Failed::Broken(error.to_string())
     }
+}
+
+/// HTTP/2 on a connection, which lives by itself from here on.
+async fn speak<S>(stream: S) -> anyhow::Result<SendRequest<Bytes>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED)
+        .enable_push(false)
+        .handshake::<_, Bytes>(stream)
+        .await?;
+    kit::spawn("bench connection", async move {
+        // Calls on it hear of its end themselves.
+        let _ = connection.await;
+    });
+    Ok(sender)
 }
 
 async fn read(response: http::Response<RecvStream>) -> Result<Bytes, Failed> {
