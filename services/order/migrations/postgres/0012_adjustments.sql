@@ -57,5 +57,17 @@ CREATE TABLE money_decision (
     decide_time BIGINT NOT NULL
 );
 CREATE INDEX money_decision_by_order ON money_decision (order_id, decide_time, made_id);
+-- Rows of all partners are read here, so this unit is the suite's own, as in 0009.
+SELECT set_config('vitrine.partners', '*', true);
 INSERT INTO money_decision (made_id, order_id, proposer, decider, decide_time)
     SELECT made_id, order_id, proposer, decider, decide_time FROM refund_proposal WHERE state = 'APPROVED';
+
+-- Row-level security, as 0009 has it for the other tables.
+ALTER TABLE ledger_adjustment ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ledger_adjustment FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenancy ON ledger_adjustment USING ((SELECT current_setting('vitrine.partners', true)) = '*'
+    OR partner_id = ANY ((SELECT string_to_array(current_setting('vitrine.partners', true), ','))::TEXT[]));
+
+ALTER TABLE money_decision ENABLE ROW LEVEL SECURITY;
+ALTER TABLE money_decision FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenancy ON money_decision USING ((SELECT current_setting('vitrine.partners', true)) = '*');

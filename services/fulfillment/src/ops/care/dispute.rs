@@ -19,6 +19,8 @@ pub struct NameArbiter {
     pub arbiter: Arbiter,
     /// The most people that are looked at.
     pub involved_max: i64,
+    /// Who decided on refunds and compensations of the case's order, as the order service says it.
+    pub deciders: Vec<String>,
 }
 
 impl Operation for NameArbiter {
@@ -33,6 +35,7 @@ impl Operation for NameArbiter {
         let (now, actor) = (tx.now(), actor(tx.caller()));
         let mut involved = involved(tx, &case.id, self.involved_max).await?;
         approvers(tx, &case, &mut involved).await?;
+        involved.extend(self.deciders.iter().map(|found| subject(found).to_owned()));
         case.name_arbiter(self.arbiter.clone(), &actor, &involved, now)?;
         keep(tx, &mut case, None).await?;
         Ok(case)
@@ -43,17 +46,15 @@ impl Operation for NameArbiter {
 async fn approvers(tx: &mut Tx, case: &Case, into: &mut BTreeSet<String>) -> Result<(), Fault> {
     if let Some(id) = &case.references.aftersale_id {
         let found = aftersale_look(tx, id).await?;
-        into.extend(found.map(|found| subject(&found)));
+        let found = found.map(|found| found.decided_by).unwrap_or_default();
+        into.extend(found.iter().map(|found| subject(found).to_owned()));
     }
     Ok(())
 }
 
 /// The subject of who approved something: the audit names people with their side before it.
-fn subject(found: &Belongs) -> String {
-    let name = found.approved_by.as_str();
-    name.split_once(':')
-        .map_or(name, |(_, subject)| subject)
-        .to_owned()
+fn subject(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(_, subject)| subject)
 }
 
 /// Records what the arbiter decided.
@@ -157,7 +158,7 @@ impl Resolve {
                 let found = Belongs {
                     order_id: Some(told.order_id),
                     partner_id: told.partner_id,
-                    approved_by: String::new(),
+                    decided_by: told.deciders.clone(),
                 };
                 belongs(case, &found, kind)?;
                 if told.is_withdrawn {
@@ -170,9 +171,13 @@ impl Resolve {
         };
         let found = found.ok_or_else(|| Refusal::not_found(kind))?;
         belongs(case, &found, kind)?;
-        if case.is_arbiter(&subject(&found)) {
+        if found
+            .decided_by
+            .iter()
+            .any(|who| case.is_arbiter(subject(who)))
+        {
             let message =
-                "The arbiter of the case approved this outcome; link what somebody else approved.";
+                "The arbiter of the case decided on this outcome; link what others decided on.";
             return Err(Refusal::new(ErrorReason::SelfApproval, message).into());
         }
         Ok(outcome)

@@ -57,6 +57,8 @@ pub struct SeenMoney {
     pub amount: Money,
     /// Whether it was taken back, and nothing is paid by it.
     pub is_withdrawn: bool,
+    /// Who of the retailer decided on it, as the audit names them; looked up where the case has an arbiter.
+    pub deciders: Vec<String>,
 }
 
 /// Who acts, as the call's token says it.

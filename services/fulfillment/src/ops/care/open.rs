@@ -7,7 +7,7 @@ use store::{Operation, Tx};
 
 use super::{Seen, actor, keep};
 use crate::model::care::{Case, Opening, References, Rules};
-use crate::store::care::list::open_of_shopper;
+use crate::store::care::list::{open_of_shopper, opening_lock};
 use crate::store::care::look::{
     Belongs, aftersale_look, line_look, order_look, return_look, shipment_look,
 };
@@ -36,6 +36,8 @@ impl Operation for OpenCase {
         let mut opening = self.opening.clone();
         let partner = opening.partner_id;
         look(tx, &mut opening.references, partner, &self.seen).await?;
+        // Two that come at the same moment would both count before either is there.
+        opening_lock(tx, &partner, &opening.shopper_ref).await?;
         let open = open_of_shopper(tx, &partner, &opening.shopper_ref, self.open_max).await?;
         if open >= self.open_max {
             let message = format!(

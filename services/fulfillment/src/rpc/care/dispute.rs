@@ -39,8 +39,10 @@ impl Api {
             }
         });
         wrong.finish()?;
+        let which = which.ok_or_else(no_case)?.of(caller)?;
         let operation = NameArbiter {
-            which: which.ok_or_else(no_case)?.of(caller)?,
+            deciders: self.deciders(caller, &which).await?,
+            which,
             arbiter: arbiter.ok_or_else(no_case)?,
             involved_max: self.config.care.involved_max.into(),
         };
@@ -49,6 +51,23 @@ impl Api {
             care_case: Some(render::care_case(case, true)),
         });
         self.db.execute(caller, work).await
+    }
+
+    /// Who decided on money of the case's order; money is the order service's, so that is asked.
+    async fn deciders(&self, caller: &Caller, which: &Which) -> Result<Vec<String>, Fault> {
+        let get = GetCase {
+            id: which.case_id,
+            partner: which.partner,
+        };
+        let case = self.db.read(caller, get).await?;
+        let Some(order_id) = &case.references.order_id else {
+            return Ok(Vec::new());
+        };
+        let told = self.see_deciders(order_id).await?;
+        let told = told.into_iter();
+        Ok(told
+            .flat_map(|told| [told.proposer, told.decider])
+            .collect())
     }
 
     pub(super) async fn decide_dispute(
@@ -171,6 +190,9 @@ impl Api {
                 _ => None,
             };
             seen.money.extend(found);
+        }
+        if case.arbiter.is_some() {
+            self.see_who_decided(&mut seen).await?;
         }
         Ok(seen)
     }

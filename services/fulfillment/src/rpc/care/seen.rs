@@ -116,6 +116,48 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Who decided on an order's refunds and compensations.
+    pub(super) async fn see_deciders(
+        &self,
+        order_id: &OrderId,
+    ) -> Result<Vec<order::RefundDecider>, Fault> {
+        let mut client = RefundServiceClient::new(self.order.clone());
+        let (mut deciders, mut page_token) = (Vec::new(), String::new());
+        for _ in 0..self.config.care.order_pages_max {
+            let request = order::ListRefundDecidersRequest {
+                order_id: (*order_id).into(),
+                page_size: PAGE,
+                page_token,
+            };
+            let Some(page) = found(client.list_refund_deciders(request).await)? else {
+                break;
+            };
+            let page = page.into_inner();
+            deciders.extend(page.deciders);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(deciders)
+    }
+
+    /// Adds who decided on what was seen, for a case that has an arbiter.
+    pub(super) async fn see_who_decided(&self, seen: &mut Seen) -> Result<(), Fault> {
+        for money in &mut seen.money {
+            let told = self.see_deciders(&money.order_id).await?;
+            let about = told
+                .into_iter()
+                .filter(|told| told.refund_id == money.what || told.compensation_id == money.what);
+            money.deciders = about
+                .flat_map(|told| [told.proposer, told.decider])
+                .collect();
+        }
+        Ok(())
+    }
+}
+
 fn seen_order(told: &order::Order) -> Result<Option<SeenOrder>, Fault> {
     let lines = told.lines.iter().map(|line| read(&line.order_line_id));
     Ok(Some(SeenOrder {
@@ -132,6 +174,7 @@ fn seen_refund(told: &order::Refund) -> Result<SeenMoney, Fault> {
         partner_id: read(&told.partner_id)?,
         amount: amount(told.shopper_amount.as_ref())?,
         is_withdrawn: told.state() == order::RefundState::Withdrawn,
+        deciders: Vec::new(),
     })
 }
 
@@ -142,6 +185,7 @@ fn seen_compensation(told: &order::Compensation) -> Result<SeenMoney, Fault> {
         partner_id: read(&told.partner_id)?,
         amount: amount(told.amount.as_ref())?,
         is_withdrawn: false,
+        deciders: Vec::new(),
     })
 }
 

@@ -225,6 +225,30 @@ pub async fn open_of_shopper(
     Ok(count)
 }
 
+/// Rows that cases are opened under.
+const OPENINGS: u64 = 64;
+
+/// Holds, until the end of the transaction, whoever else opens a case for the same shopper.
+pub async fn opening_lock(
+    tx: &mut Tx,
+    partner: &PartnerId,
+    shopper_ref: &str,
+) -> Result<(), Fault> {
+    // FNV-1a: the same in every build of every replica.
+    let bytes = partner.as_str().bytes().chain(shopper_ref.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let bucket = i64::try_from(hash % OPENINGS).unwrap_or(0);
+    let held = sql!(
+        tx,
+        execute,
+        "UPDATE care_opening SET turn = turn + 1 WHERE bucket = $1",
+        bucket
+    )?;
+    super::super::expect_rows("care_opening", held, 1)
+}
+
 /// How many open cases an agent has, counted no further than `most`.
 pub async fn open_of_agent(tx: &mut Tx, agent: &str, most: i64) -> Result<i64, Fault> {
     let (count,) = sql!(

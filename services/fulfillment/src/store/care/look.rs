@@ -13,8 +13,8 @@ pub struct Belongs {
     pub order_id: Option<OrderId>,
     /// The partner.
     pub partner_id: PartnerId,
-    /// Who approved it, where that is known; may be empty.
-    pub approved_by: String,
+    /// Who of the retailer decided on it, where that is known, as the audit names them.
+    pub decided_by: Vec<String>,
 }
 
 type Found = Option<(String, String)>;
@@ -25,7 +25,7 @@ fn belongs(found: Found) -> Result<Option<Belongs>, Fault> {
             Ok(Belongs {
                 order_id: Some(id(&order)?),
                 partner_id: id(&partner)?,
-                approved_by: String::new(),
+                decided_by: Vec::new(),
             })
         })
         .transpose()
@@ -77,20 +77,24 @@ pub async fn shipment_look(tx: &mut Tx, found: &ShipmentId) -> Result<Option<Bel
     belongs(row)
 }
 
-/// Whose an aftersale is, and who granted it.
+/// Whose an aftersale is, and who offered, granted, agreed to or refused it.
 pub async fn aftersale_look(tx: &mut Tx, found: &AftersaleId) -> Result<Option<Belongs>, Fault> {
     let row = sql!(
         tx,
-        optional(String, String, String),
-        "SELECT order_id, partner_id, granted_by FROM aftersale WHERE aftersale_id = $1",
+        optional(String, String),
+        "SELECT order_id, partner_id FROM aftersale WHERE aftersale_id = $1",
         found
     )?;
-    row.map(|(order, partner, approved_by)| {
-        Ok(Belongs {
-            order_id: Some(id(&order)?),
-            partner_id: id(&partner)?,
-            approved_by,
-        })
-    })
-    .transpose()
+    let Some(mut found_of) = belongs(row)? else {
+        return Ok(None);
+    };
+    let rows = sql!(
+        tx,
+        all(String,),
+        "SELECT DISTINCT who FROM aftersale_step WHERE aftersale_id = $1 AND party = 'RETAILER' AND who <> '' \
+         AND kind IN ('OFFERED', 'GRANTED', 'APPROVAL_ASKED', 'APPROVED', 'REJECTED') ORDER BY who",
+        found
+    )?;
+    found_of.decided_by = rows.into_iter().map(|(who,)| who).collect();
+    Ok(Some(found_of))
 }
