@@ -33,12 +33,12 @@ impl SecondAct<'_> {
     pub(super) async fn dispute(&self, bought: &Bought) -> anyhow::Result<Telling> {
         let mut told = Telling::of("a dispute, to its end", bought);
         let (platform, world) = (&self.platform(bought).caller, self.desk.world);
-        let words = "The clasp is not the one that was shown.";
+        let words = "This is not the colour that was shown.";
         let mut case = self
             .opened(&mut told, bought, pb::CaseCategory::Quality, words)
             .await?;
         let steps = [
-            (pb::CaseLevel::Grievance, "All of them have this clasp."),
+            (pb::CaseLevel::Grievance, "All of them have this colour."),
             (
                 pb::CaseLevel::Dispute,
                 "We have looked again, and stay with it.",
