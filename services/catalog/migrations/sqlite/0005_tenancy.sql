@@ -1,0 +1,1 @@
+-- PostgreSQL alone has row-level security. Here rows are looked through as they are read, by `store::Tx::tenant`.
