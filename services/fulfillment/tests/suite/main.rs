@@ -2,11 +2,14 @@
 
 mod aftersale_time;
 mod aftersales;
+mod any_point;
+mod bad_input;
 mod blocks;
 mod calls;
 mod cancels;
 mod care;
 mod care_dispute;
+mod care_money;
 mod care_races;
 mod care_time;
 mod common;

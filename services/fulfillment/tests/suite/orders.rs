@@ -6,6 +6,7 @@ use contracts::order::v1 as pb;
 use contracts::order::v1::order_feed_entry::Content;
 use contracts::order::v1::order_feed_service_server::{OrderFeedService, OrderFeedServiceServer};
 use contracts::order::v1::order_service_server::{OrderService, OrderServiceServer};
+use contracts::order::v1::refund_service_server::{RefundService, RefundServiceServer};
 use contracts::order::v1::{OrderChange, OrderFeedEntry};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -45,6 +46,8 @@ pub struct Orders {
     drain: CancellationToken,
     listed: Arc<Mutex<Vec<pb::Order>>>,
     refunds: Arc<Mutex<Vec<pb::Refund>>>,
+    compensations: Arc<Mutex<Vec<pb::Compensation>>>,
+    deciders: Arc<Mutex<Vec<pb::RefundDecider>>>,
 }
 
 impl Orders {
@@ -55,6 +58,8 @@ impl Orders {
             drain: CancellationToken::new(),
             listed: Arc::default(),
             refunds: Arc::default(),
+            compensations: Arc::default(),
+            deciders: Arc::default(),
         }
     }
 
@@ -63,7 +68,8 @@ impl Orders {
         let wire = house.serve(|routes| {
             routes
                 .add_service(OrderFeedServiceServer::new(self.clone()))
-                .add_service(OrderServiceServer::new(self.clone()));
+                .add_service(OrderServiceServer::new(self.clone()))
+                .add_service(RefundServiceServer::new(self.clone()));
         });
         wire.authorized(service_tokens(house))
     }
@@ -99,6 +105,22 @@ impl Orders {
     pub fn list_refund(&self, entry: OrderFeedEntry) {
         let refund = refund_of(&entry);
         self.refunds.lock().expect("no panic").push(refund);
+    }
+
+    /// Has a compensation in the list.
+    pub fn compensate(&self, made: pb::Compensation) {
+        self.compensations.lock().expect("no panic").push(made);
+    }
+
+    /// Knows who decided on something, whichever order it is of.
+    pub fn decide(&self, decider: pb::RefundDecider) {
+        self.deciders.lock().expect("no panic").push(decider);
+    }
+
+    /// Knows nothing of money any more.
+    pub fn forget(&self) {
+        self.refunds.lock().expect("no panic").clear();
+        self.compensations.lock().expect("no panic").clear();
     }
 }
 
@@ -218,4 +240,50 @@ only_the_lists! {
     reverse_conversion: ReverseConversionRequest => ReverseConversionResponse;
     get_conversion: GetConversionRequest => GetConversionResponse;
     list_conversions: ListConversionsRequest => ListConversionsResponse;
+}
+
+/// Money beside the lists: what cases are resolved with, and who decided on it.
+macro_rules! only_what_cases_ask {
+    ($($method:ident: $request:ident => $response:ident;)+) => {
+        #[tonic::async_trait]
+        impl RefundService for Orders {
+            async fn list_compensations(
+                &self,
+                request: Request<pb::ListCompensationsRequest>,
+            ) -> Result<Response<pb::ListCompensationsResponse>, Status> {
+                let request = request.into_inner();
+                let mut compensations = self.compensations.lock().expect("no panic").clone();
+                compensations.retain(|made| made.order_id == request.order_id && made.partner_id == request.partner_id);
+                Ok(Response::new(pb::ListCompensationsResponse { compensations, next_page_token: String::new() }))
+            }
+
+            async fn list_refund_deciders(
+                &self,
+                _: Request<pb::ListRefundDecidersRequest>,
+            ) -> Result<Response<pb::ListRefundDecidersResponse>, Status> {
+                let deciders = self.deciders.lock().expect("no panic").clone();
+                Ok(Response::new(pb::ListRefundDecidersResponse { deciders, next_page_token: String::new() }))
+            }
+
+            $(
+                async fn $method(&self, _: Request<pb::$request>) -> Result<Response<pb::$response>, Status> {
+                    Err(Status::unimplemented("not in this test"))
+                }
+            )+
+        }
+    };
+}
+
+only_what_cases_ask! {
+    get_refund: GetRefundRequest => GetRefundResponse;
+    authorise_refund: AuthoriseRefundRequest => AuthoriseRefundResponse;
+    decide_refund_proposal: DecideRefundProposalRequest => DecideRefundProposalResponse;
+    list_refund_proposals: ListRefundProposalsRequest => ListRefundProposalsResponse;
+    withdraw_refund: WithdrawRefundRequest => WithdrawRefundResponse;
+    report_partner_refund: ReportPartnerRefundRequest => ReportPartnerRefundResponse;
+    authorise_compensation: AuthoriseCompensationRequest => AuthoriseCompensationResponse;
+    report_compensation: ReportCompensationRequest => ReportCompensationResponse;
+    complete_compensation: CompleteCompensationRequest => CompleteCompensationResponse;
+    report_chargeback: ReportChargebackRequest => ReportChargebackResponse;
+    list_chargebacks: ListChargebacksRequest => ListChargebacksResponse;
 }
