@@ -7,5 +7,6 @@ mod feed;
 mod idempotency;
 mod lane;
 mod positions;
+mod sealing;
 mod support;
 mod tenancy;
