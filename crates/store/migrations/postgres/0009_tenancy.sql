@@ -16,10 +16,10 @@ CREATE POLICY tenancy ON feed USING ((SELECT current_setting('vitrine.partners',
 
 ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idempotency FORCE ROW LEVEL SECURITY;
--- A scope begins with whose it is: `partner|<id>`, or `viewer|<issuer>|<subject>|<id>|..`; all others are the retailer's and
+-- A scope begins with whose it is: `partner|<id>`, or `viewer|<issuer>|<id>|..`; all others are the retailer's and
 -- the suite's.
 CREATE POLICY tenancy ON idempotency USING ((SELECT current_setting('vitrine.partners', true)) = '*'
-    OR split_part(scope, '|', CASE split_part(scope, '|', 1) WHEN 'partner' THEN 2 WHEN 'viewer' THEN 4 ELSE 1 END)
+    OR split_part(scope, '|', CASE split_part(scope, '|', 1) WHEN 'partner' THEN 2 WHEN 'viewer' THEN 3 ELSE 1 END)
         = ANY ((SELECT string_to_array(current_setting('vitrine.partners', true), ','))::TEXT[]));
 
 ALTER TABLE shopper_erasure ENABLE ROW LEVEL SECURITY;
