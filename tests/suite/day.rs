@@ -42,6 +42,22 @@ fn assert_clean(report: &Report) {
         "{report:#?}"
     );
     assert_eq!(report.refund_due_minor_units, report.refunded_minor_units);
+    assert_eq!(
+        (
+            report.disputes_decided,
+            report.offers_taken,
+            report.exchanges_completed
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!((report.goodwill_refunds, report.chargebacks_lost), (1, 1));
+    assert_eq!(
+        (report.compensations_paid, report.ledger_adjustments),
+        (1, 1)
+    );
+    assert_eq!((report.ledger_unbalanced, report.refunds_above_paid), (0, 0));
+    assert!(report.matters_open > 0 && report.second_act.len() == 8);
+    assert_eq!(report.matters_without_next_action, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
