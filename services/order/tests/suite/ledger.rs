@@ -32,7 +32,7 @@ async fn balances(clients: &mut Clients, order_id: &str) -> Vec<pb::LedgerBalanc
     found.expect("balances").into_inner().balances
 }
 
-async fn lines(clients: &mut Clients, order_id: &str) -> Vec<pb::LedgerLine> {
+pub async fn lines(clients: &mut Clients, order_id: &str) -> Vec<pb::LedgerLine> {
     let request = pb::ListLedgerLinesRequest {
         order_id: order_id.into(),
         page_size: 200,
