@@ -2,6 +2,7 @@
 
 mod broken;
 mod contracts;
+mod hidden;
 mod redaction;
 
 use protox::file::{

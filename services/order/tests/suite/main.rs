@@ -14,6 +14,7 @@ mod links;
 mod lists;
 mod money;
 mod payments;
+mod privacy;
 mod progress;
 mod quotes;
 mod rates;

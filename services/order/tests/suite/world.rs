@@ -13,6 +13,7 @@ use contracts::order::v1::ledger_service_client::LedgerServiceClient;
 use contracts::order::v1::order_feed_service_client::OrderFeedServiceClient;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::person_service_client::PersonServiceClient;
+use contracts::order::v1::privacy_service_client::PrivacyServiceClient;
 use contracts::order::v1::refund_service_client::RefundServiceClient;
 use contracts::order::v1::report_service_client::ReportServiceClient;
 use contracts::order::v1::{self as pb, OrderFeedEntry};
@@ -42,7 +43,9 @@ use crate::fakes::Fakes;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-const SCOPES: [&str; 9] = [
+const SCOPES: [&str; 11] = [
+    "privacy.read",
+    "privacy.write",
     "order.read",
     "order.write",
     "contact.read",
@@ -103,6 +106,7 @@ pub struct Clients {
     pub feed: OrderFeedServiceClient<Line>,
     pub rates: ExchangeRateServiceClient<Line>,
     pub persons: PersonServiceClient<Line>,
+    pub privacy: PrivacyServiceClient<Line>,
     pub reports: ReportServiceClient<Line>,
     pub refunds: RefundServiceClient<Line>,
     pub ledger: LedgerServiceClient<Line>,
@@ -233,6 +237,7 @@ impl World {
             drops: DropServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             feed: OrderFeedServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             persons: PersonServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
+            privacy: PrivacyServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             rates: ExchangeRateServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             reports: ReportServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
             refunds: RefundServiceClient::with_interceptor(self.wire.clone(), bearer.clone()),
