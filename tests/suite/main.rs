@@ -6,7 +6,6 @@ mod hang_up;
 mod partners;
 mod raw;
 mod retry_rules;
+mod security;
 mod shop;
-mod strangers;
-mod tokens;
 mod topology;

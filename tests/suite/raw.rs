@@ -51,16 +51,30 @@ pub async fn call(
     token: Option<&str>,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, Status> {
+    let headers: Vec<_> = token
+        .map(|token| ("authorization", format!("Bearer {token}")))
+        .into_iter()
+        .collect();
+    call_with(channel, path, &headers, body).await
+}
+
+/// The same with whatever headers.
+pub async fn call_with(
+    channel: &Channel,
+    path: &str,
+    headers: &[(&'static str, String)],
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready()
         .await
         .map_err(|e| Status::unavailable(e.to_string()))?;
     let mut request = Request::new(body);
-    if let Some(token) = token {
-        let value = format!("Bearer {token}")
+    for (name, value) in headers {
+        let value = value
             .parse()
-            .map_err(|_| Status::internal("a token unfit for a header"))?;
-        request.metadata_mut().insert("authorization", value);
+            .map_err(|_| Status::internal("a text unfit for a header"))?;
+        request.metadata_mut().append(*name, value);
     }
     let path = path.parse().map_err(|_| Status::internal("not a path"))?;
     let mut stream = grpc

@@ -54,8 +54,14 @@ async fn start(config: &VitrineConfig, services: &[Service]) -> Suite {
 impl Running {
     /// All services in one process on SQLite, as `vitrine serve` runs them.
     pub async fn embedded() -> Running {
+        Self::embedded_with(|_| {}).await
+    }
+
+    /// The same with a changed configuration.
+    pub async fn embedded_with(change: impl FnOnce(&mut VitrineConfig)) -> Running {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = config(&folder);
+        let mut config = config(&folder);
+        change(&mut config);
         let suite = start(&config, &[]).await;
         let addresses = Addresses::one(&format!("http://{}", suite.address));
         Running {
@@ -139,6 +145,25 @@ impl Running {
             .collect();
         self.signer()
             .mint(claims.scopes(scopes), Duration::from_secs(3_600))
+    }
+
+    /// How far calls have come in all processes: to handlers, and to databases.
+    pub fn let_in(&self) -> (u64, u64) {
+        (self.suites.iter().map(|(_, suite)| suite.let_in()))
+            .fold((0, 0), |(handlers, units), one| {
+                (handlers + one.0, units + one.1)
+            })
+    }
+
+    /// Where the first process listens.
+    pub fn socket(&self) -> SocketAddr {
+        self.suites[0].1.address
+    }
+
+    /// Its port for the retailer and the suite's services.
+    pub fn internal_socket(&self) -> SocketAddr {
+        let address = self.suites[0].1.internal_address;
+        address.expect("a port of its own")
     }
 
     /// Drains every server; nothing may be left unfinished.
