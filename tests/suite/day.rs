@@ -2,7 +2,7 @@
 
 use vitrine::demo::{self, Options, Report, Scale};
 
-use crate::strangers;
+use crate::security::strangers;
 use crate::topology::Running;
 
 const SMALL: Scale = Scale {
@@ -61,7 +61,7 @@ fn assert_clean(report: &Report) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn embedded_with_local_wires() {
+async fn embedded_with_local_wires_and_the_security_of_partners() {
     let running = Running::embedded().await;
     let first = day(&running, 1).await;
     assert_clean(&first);
