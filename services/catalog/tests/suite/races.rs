@@ -72,6 +72,8 @@ on_both_engines! {
                     assert_eq!(reason(answer), ErrorReason::PartnerSuspended);
                 }
             }
+            // What happened is checked with the partner's own eyes, which see again.
+            s.resume_partner(&partner).await;
             check(&s, &partner).await;
         }
     }

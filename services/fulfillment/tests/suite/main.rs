@@ -14,6 +14,7 @@ mod care_races;
 mod care_time;
 mod common;
 mod fields;
+mod four_eyes;
 mod intake;
 mod lists;
 mod orders;
