@@ -104,6 +104,7 @@ impl Databases {
             Service::Fulfillment => &mut self.fulfillment,
         };
         url.clone_into(&mut database.url);
+        database.migrate_url = None;
     }
 }
 

@@ -298,6 +298,9 @@ async fn databases(
                 }
             });
         }
+        if let Some(problem) = db.role_problem().await {
+            anyhow::bail!("{} does not start: {problem}", service.name());
+        }
         databases.insert(service, db);
     }
     Ok(databases)
