@@ -156,7 +156,10 @@ mod security {
                 service.execute(AssertSqlSafe(set)).await.expect("set");
                 let seen = count(&mut service).await;
                 // What is nobody's is named by the empty name.
-                assert!(seen <= i64::from(setting.contains(',')), "{setting}: {seen}");
+                assert!(
+                    seen <= i64::from(setting.contains(',')),
+                    "{setting}: {seen}"
+                );
             }
             service
                 .execute("RESET vitrine.partners")
