@@ -1,6 +1,8 @@
 //! The service behind its layers, on both engines, with real tokens.
 
+mod adjustments;
 mod aftersales;
+mod bad_input;
 mod cancels;
 mod catalogue;
 mod contacts;
