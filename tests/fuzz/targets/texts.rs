@@ -244,7 +244,7 @@ impl Target for Tokens {
                 &CursorSpace::new("order", "partner_1", "another").encode(77),
             ),
             with(2, &Cursor::text(&self.room, "epoch", &marks)),
-            with(3, &OrderId::from_uuid(u128::MAX).to_string()),
+            with(3, OrderId::from_uuid(u128::MAX).as_ref()),
         ]
     }
 }
