@@ -10,6 +10,7 @@ mod conversions;
 mod drops;
 mod fakes;
 mod feeds;
+mod four_eyes;
 mod handshake;
 mod ledger;
 mod links;
