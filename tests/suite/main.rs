@@ -8,4 +8,5 @@ mod raw;
 mod retry_rules;
 mod security;
 mod shop;
+mod suspended;
 mod topology;
