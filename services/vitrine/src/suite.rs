@@ -243,10 +243,9 @@ fn layer_deps(
         auth.issuers.push(keys::development_issuer(config)?);
     }
     let own = common.signer.issuer(&[Audience::Service, Audience::Viewer]);
-    let verifier =
-        TokenVerifier::from_config(&auth, own, common.clock.clone())
-            .context("auth.issuers")?
-            .with_partners(common.partners.clone());
+    let verifier = TokenVerifier::from_config(&auth, own, common.clock.clone())
+        .context("auth.issuers")?
+        .with_partners(common.partners.clone());
     let mut layers = config.server.layers.clone();
     layers.open_reflection &= config.reflection;
     Ok(LayerDeps {
