@@ -95,7 +95,8 @@ fn orders(method: &str) -> Option<Value> {
 fn fulfilment(method: &str) -> Option<Value> {
     let visible = "MESSAGE_VISIBILITY_SHOPPER_AND_ALL";
     Some(match method {
-        "GetFulfillment" => json!({ "fulfillmentId": "$fulfillment" }),
+        // One of two ids, whichever is asked for.
+        "GetFulfillment" => json!({}),
         "GetShipment" => json!({ "shipmentId": "$shipment" }),
         "ListFulfillments" => json!({ "partnerId": "$partner" }),
         "ListShipments" | "ListReturns" | "ListAftersales" | "ListCases" => {
@@ -166,4 +167,44 @@ pub const NARROWING: &[&str] = &[
     "ListCompensations.order_id",
     "ListChargebacks.order_id",
     "ListConversions.deep_link_id",
+];
+
+/// Fields that are not answered with NOT_FOUND, each with why; foreign and unknown are answered alike all the same.
+pub const ALIKE: &[(&str, &str)] = &[
+    (
+        "BatchProposeListings.drafts.partner_id",
+        "each draft has a verdict of its own",
+    ),
+    (
+        "BatchDecideListings.decisions.listing_id",
+        "each decision has a verdict of its own",
+    ),
+    (
+        "RequestReturn.lines.order_line_id",
+        "a line is only looked for in its order",
+    ),
+    (
+        "RequestAftersale.lines.order_line_id",
+        "a line is only looked for in its order",
+    ),
+    (
+        "OpenCase.references.order_line_id",
+        "a line is only looked for in its order",
+    ),
+    (
+        "PreviewCancellation.lines.order_line_id",
+        "a line is only looked for in its order",
+    ),
+    (
+        "QuoteOrder.lines.touchpoints.outlet_id",
+        "the listing is looked at before how it was found",
+    ),
+    (
+        "PlaceOrder.lines.touchpoints.outlet_id",
+        "the listing is looked at before how it was found",
+    ),
+    (
+        "CreateDeepLink.touchpoints.outlet_id",
+        "the listing is looked at before how it was found",
+    ),
 ];
