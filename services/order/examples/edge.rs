@@ -110,7 +110,10 @@ async fn serve(address: &str) {
     let clock = SystemClock::shared();
     let ids = SystemIds::shared(clock.clone());
     let database = DbConfig::at(format!("sqlite:{}", file.display()));
-    let keys = DbConfig::at(format!("sqlite:{}", folder.path().join("keys.db").display()));
+    let keys = DbConfig::at(format!(
+        "sqlite:{}",
+        folder.path().join("keys.db").display()
+    ));
     let keys = Db::open(&keys, "order-keys", clock.clone(), ids.clone())
         .await
         .expect("a key store");
