@@ -162,7 +162,7 @@ impl House {
             .expect("it watches")
             .into_inner();
         vec![
-            tokio::spawn(async move {
+            kit::spawn("test.watch", async move {
                 loop {
                     match orders.message().await {
                         Ok(Some(_)) => {}
@@ -170,7 +170,7 @@ impl House {
                     }
                 }
             }),
-            tokio::spawn(async move {
+            kit::spawn("test.watch", async move {
                 loop {
                     match listings.message().await {
                         Ok(Some(_)) => {}
