@@ -146,11 +146,8 @@ pub async fn assemble(config: Config, deps: Deps) -> Result<Parts, Fault> {
     let sweep_logs = tasks::sweep_logs(db.clone(), config.clone(), drain.clone());
     let programme = tasks::programme(db.clone(), config.clone(), drain.clone());
     let director = tasks::director(db.clone(), config, drain.clone());
-    let eraser = ::store::erasure::Eraser::new(
-        db.clone(),
-        db.keys()?,
-        ops::privacy::QuestionErasure,
-    );
+    let eraser =
+        ::store::erasure::Eraser::new(db.clone(), db.keys()?, ops::privacy::QuestionErasure);
     let ping = db.clone();
     let is_migrated = Arc::new(AtomicBool::new(false));
     let parts = Parts::new(NAME, move |routes| api.add_to(routes))
