@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use contracts::ErrorReason;
+use contracts::catalog::v1 as pb;
 use contracts::catalog::v1::catalog_feed_entry::Content;
 use contracts::catalog::v1::catalog_feed_service_server::{
     CatalogFeedService, CatalogFeedServiceServer,
@@ -258,6 +259,16 @@ impl PartnerService for FakeCatalog {
         revoke_payment_key: RevokePaymentKeyRequest => RevokePaymentKeyResponse;
         list_payment_keys: ListPaymentKeysRequest => ListPaymentKeysResponse;
         register_outlet: RegisterOutletRequest => RegisterOutletResponse;
+        update_partner_access: pb::UpdatePartnerAccessRequest => pb::UpdatePartnerAccessResponse;
+        get_partner_access: pb::GetPartnerAccessRequest => pb::GetPartnerAccessResponse;
+        list_partner_access: pb::ListPartnerAccessRequest => pb::ListPartnerAccessResponse;
+        add_token_key: pb::AddTokenKeyRequest => pb::AddTokenKeyResponse;
+        retire_token_key: pb::RetireTokenKeyRequest => pb::RetireTokenKeyResponse;
+        revoke_token_key: pb::RevokeTokenKeyRequest => pb::RevokeTokenKeyResponse;
+        list_token_keys: pb::ListTokenKeysRequest => pb::ListTokenKeysResponse;
+        add_client_certificate: pb::AddClientCertificateRequest => pb::AddClientCertificateResponse;
+        revoke_client_certificate: pb::RevokeClientCertificateRequest => pb::RevokeClientCertificateResponse;
+        list_client_certificates: pb::ListClientCertificatesRequest => pb::ListClientCertificatesResponse;
     }
 }
 
