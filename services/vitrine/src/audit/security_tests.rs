@@ -161,6 +161,9 @@ type Row = (
     Vec<u8>,
 );
 
+/// What is done to the rows.
+type Change = fn(&mut Vec<Row>);
+
 struct Audited(usize);
 
 impl Operation for Audited {
@@ -350,7 +353,7 @@ on_both_engines! {
     async fn audit_rows_edited_deleted_inserted_and_reordered_are_found_where_they_are(t: TestDb) {
         let scene = Scene::whole(&t).await;
         let rows = scene.rows().await;
-        let cases: [(&str, fn(&mut Vec<Row>), &str); 4] = [
+        let cases: [(&str, Change, &str); 4] = [
             ("edited", |rows| rows[9].2 = "mallory".into(), "\"position\":10"),
             ("deleted", |rows| drop(rows.remove(9)), "\"position\":10"),
             ("inserted", |rows| {
