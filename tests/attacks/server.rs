@@ -110,6 +110,11 @@ impl Server {
 
     /// A token of the retailer with every scope.
     pub fn token(&self) -> anyhow::Result<String> {
+        self.token_of("ops")
+    }
+
+    /// One of somebody else: who attacks has a rate and a share of its own.
+    fn token_of(&self, subject: &str) -> anyhow::Result<String> {
         let config = VitrineConfig {
             data_dir: self.folder.path().to_owned(),
             ..VitrineConfig::default()
@@ -118,7 +123,7 @@ impl Server {
         let ids: SharedIds = Arc::new(SystemIds::new(clock.clone()));
         let signer = vitrine::keys::development_signer(&config, clock, ids)?;
         let claims =
-            Claims::retailer("ops", &[RetailerRole::Ops]).scopes(["catalog.read", "order.read"]);
+            Claims::retailer(subject, &[RetailerRole::Ops]).scopes(["catalog.read", "order.read"]);
         Ok(signer.mint(claims, Duration::from_secs(3_600)))
     }
 
@@ -145,7 +150,7 @@ impl Server {
                 &self.address.to_string(),
                 &time.as_secs().to_string(),
             ])
-            .env("RAID_TOKEN", self.token()?)
+            .env("RAID_TOKEN", self.token_of("mallory")?)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
