@@ -55,7 +55,10 @@ fn assert_clean(report: &Report) {
         (report.compensations_paid, report.ledger_adjustments),
         (1, 1)
     );
-    assert_eq!((report.ledger_unbalanced, report.refunds_above_paid), (0, 0));
+    assert_eq!(
+        (report.ledger_unbalanced, report.refunds_above_paid),
+        (0, 0)
+    );
     assert!(report.matters_open > 0 && report.second_act.len() == 8);
     assert_eq!(report.matters_without_next_action, 0);
 }

@@ -134,6 +134,15 @@ fn on_path(program: &str) -> bool {
     })
 }
 
+/// Memory comes in pages of the usual size: of the huge ones that Linux would give, most is never used, and a
+/// busy order service then held half as much again, no faster for it.
+fn spare_memory() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay as the system has them");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,14 +151,5 @@ mod tests {
     fn paths_are_quoted_for_a_shell() {
         assert_eq!(quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
         assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
-    }
-}
-
-/// Memory comes in pages of the usual size: of the huge ones that Linux would give, most is never used, and a
-/// busy order service then held half as much again, no faster for it.
-fn spare_memory() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay as the system has them");
     }
 }

@@ -68,6 +68,8 @@ const DRIFT: f64 = 1.05;
 const CALM: f64 = 5.0;
 /// More than from the floor to the ceiling takes; keeps the power in bounds after a long silence.
 const ROUNDS_MAX: f64 = 400.0;
+/// What time counts in which nothing ended: less, because one batch tells less than many calls would have.
+const UNTOLD: f64 = 0.25;
 const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// Sending away costs far more than refusing at the door: one in so many is too much.
 const AWAY_ONE_IN: u64 = 20;
@@ -101,13 +103,14 @@ impl Limit {
         let wait = seen.wait.as_secs_f64();
         let turned_away = seen.away * AWAY_ONE_IN > seen.ended;
         let unknown = seen.queued == 0 && seen.stale > 0;
-        let rounds = f64::from(rounds) + std::mem::take(&mut self.untold);
+        let rounds = f64::from(rounds);
+        let untold = std::mem::take(&mut self.untold);
         if wait > target || turned_away {
             self.shrink(now, seen, turned_away);
         } else if wait < target / 2.0 && !unknown {
             let stuck = seen.ended == 0 && seen.busy;
             if stuck && seen.wanted {
-                self.untold = rounds;
+                self.untold = untold + rounds * UNTOLD;
                 return self.found(before);
             }
             let pace: f64 = match seen.wanted {
@@ -115,7 +118,7 @@ impl Limit {
                 _ => DRIFT,
             };
             let slowly = (seen.took.as_secs_f64() / 2.0 / each.as_secs_f64().max(1e-6)).max(1.0);
-            let rounds = (rounds / slowly).min(ROUNDS_MAX);
+            let rounds = ((rounds + untold) / slowly).min(ROUNDS_MAX);
             self.calm += rounds;
             self.limit = (self.limit * pace.powf(rounds)).min(self.bounds.max as f64);
         }
