@@ -4,6 +4,7 @@
 //! own, the attacker.
 
 mod honest;
+mod pause;
 mod raid;
 mod server;
 #[allow(dead_code, reason = "the suite uses the rest of it")]
@@ -113,7 +114,7 @@ async fn one(raid: Raid, seconds: Duration) -> anyhow::Result<Value> {
     let (memory, files) = (server.resident_kib(), server.open_files());
 
     let attacker = server.attacked_by(raid, seconds + Duration::from_secs(2))?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause::pause(Duration::from_secs(1)).await;
     let under = honest
         .calls(seconds.saturating_sub(Duration::from_secs(2)))
         .await?;

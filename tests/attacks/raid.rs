@@ -237,7 +237,7 @@ async fn attacker(raid: Raid, target: Target, number: u32) {
         };
         let Ok(mut raw) = connected else {
             tally.refused.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            crate::pause::pause(Duration::from_millis(200)).await;
             continue;
         };
         tally.connections.fetch_add(1, Ordering::Relaxed);

@@ -161,6 +161,18 @@ impl Source {
         in_tests || named || self.path.starts_with("crates/testkit/")
     }
 
+    /// Whether a line is in a test that pauses time.
+    fn time_is_paused_at(&self, line: usize) -> bool {
+        self.text
+            .lines()
+            .take(line)
+            .filter(|line| {
+                line.trim_start().starts_with("#[tokio::test") || line.trim() == "#[test]"
+            })
+            .last()
+            .is_some_and(|test| test.contains("start_paused = true"))
+    }
+
     /// The lines that run in production, without comments: everything before a trailing `mod tests`.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let cut = self
@@ -310,9 +322,16 @@ fn nothing_is_left_undone_or_skipped() {
                 .iter()
                 .any(|w| line.contains(w));
             // The places that wait for a state, with a bound, or pause between tries, and test nothing themselves.
-            let waits = ["crates/testkit/src/wait.rs", "tests/outages/pause.rs"]
-                .contains(&source.path.as_str());
+            let waits = [
+                "crates/testkit/src/wait.rs",
+                "tests/outages/pause.rs",
+                "tests/attacks/pause.rs",
+            ]
+            .contains(&source.path.as_str());
+            // In time that is paused nobody waits: it leaps to the next moment at which something happens.
+            let paused = source.time_is_paused_at(n);
             let sleeps = !waits
+                && !paused
                 && source.is_test()
                 && (line.contains("thread::sleep(") || line.contains("time::sleep("));
             if undone || sleeps {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use contracts::order::v1::OrderState;
+use kit::clock::{Clock, SystemClock};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::{Connection, PgConnection};
@@ -14,12 +15,17 @@ use crate::topology::Running;
 const MOMENTS: usize = 1_000;
 const AT_ONCE: usize = 8;
 
-/// Drops calls at random moments; what was answered is kept.
-async fn hang_up(shop: &Shop, seed: u64, share: std::ops::Range<usize>) -> Vec<(String, bool)> {
+/// Drops calls at random moments, after `longest` at the latest; what was answered is kept.
+async fn hang_up(
+    shop: &Shop,
+    seed: u64,
+    share: std::ops::Range<usize>,
+    longest: Duration,
+) -> Vec<(String, bool)> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut acknowledged = Vec::new();
     for n in share {
-        let patience = |random: &mut StdRng| Duration::from_micros(random.random_range(0..20_000));
+        let patience = |random: &mut StdRng| longest.mul_f64(random.random_range(0.0..1.0));
         let placed =
             tokio::time::timeout(patience(&mut random), shop.place(&format!("order-{n}"))).await;
         let Ok(Ok(placed)) = placed else { continue };
@@ -55,11 +61,16 @@ fn callers_who_hang_up_lose_nothing_and_leave_nothing_open() {
             |config| config.database.order.max_connections = 2,
         )
         .await;
-        let shop = Shop::open(&running, MOMENTS as i64 + 1).await;
+        let shop = Shop::open(&running, MOMENTS as i64 + 2).await;
         shop.until_on_sale().await;
+        // Some are to be answered in time and some are not, however busy the machine is.
+        let begun = SystemClock.instant();
+        shop.place("first").await.expect("an order");
+        let longest = (SystemClock.instant().duration_since(begun) * AT_ONCE as u32)
+            .max(Duration::from_millis(20));
         let shares = (0..AT_ONCE).map(|n| {
             let size = MOMENTS / AT_ONCE;
-            hang_up(&shop, n as u64, n * size..(n + 1) * size)
+            hang_up(&shop, n as u64, n * size..(n + 1) * size, longest)
         });
         let acknowledged: Vec<(String, bool)> = futures::future::join_all(shares).await.concat();
         assert!(

@@ -86,13 +86,8 @@ impl Target for Requests {
                     status.code(),
                     Code::Internal | Code::Unknown | Code::DataLoss
                 );
-                // Found by this target and not mended yet: to bytes that are no message of the method the gRPC library
-                // itself answers INTERNAL, before any handler. Take this line away with the mend.
-                let undecodable = status
-                    .message()
-                    .contains("failed to decode Protobuf message");
                 assert!(
-                    ended || undecodable || !wrong,
+                    ended || !wrong,
                     "{:?} {}: {}",
                     status.code(),
                     status.message(),

@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use super::gate::Permit;
+use super::gate::{Held, Permit};
 use super::{Call, LayerDeps, REQUEST_ID, Response, Target, authorize, catch_panic, deadline};
 use crate::errors::{ErrorReason, Refusal};
 use crate::scope::Scope;
@@ -34,6 +34,7 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
         span: call.span.clone(),
         timer: None,
         permit: None,
+        held: None,
     };
     let scope = call.scope();
     let left = call
@@ -44,10 +45,14 @@ pub(super) fn finish(mut call: Call, mut answer: Response, deps: &LayerDeps) -> 
         request_id,
         target,
         timer,
-        permit,
+        mut permit,
         connection,
         ..
     } = call;
+    if !target.streams() {
+        // The work is done. Whoever does not fetch the answer takes nobody else's room by that, only their own.
+        end.held = permit.take().and_then(|mut done| done.held.take());
+    }
     (end.timer, end.permit) = (timer, permit);
     if let Some(code) = code_in(answer.headers()) {
         end.finish(code);
@@ -113,6 +118,7 @@ struct End {
     span: Span,
     timer: Option<CallTimer>,
     permit: Option<Permit>,
+    held: Option<Held>,
 }
 
 impl End {
@@ -123,6 +129,7 @@ impl End {
             timer.finish(code);
         }
         self.permit.take();
+        self.held.take();
     }
 }
 

@@ -64,9 +64,11 @@ pub(crate) fn options(shared: &Shared, purpose: Purpose) -> Result<PgConnectOpti
 
 /// How statements are planned: each row by its index. A prepared statement keeps the plan that was made while
 /// its tables were nearly empty, and reading those from one end to the other was right then. Joins of whole
-/// tables have no place in units of work, so nothing is lost. Compiling a plan costs more than running it.
-const PLANS: [&str; 5] = [
+/// tables have no place in units of work, so nothing is lost. Compiling a plan costs more than running it. What a
+/// page skips for want of its tenant is guessed at, and a bitmap then reads all that there is for a page of fifty.
+const PLANS: [&str; 6] = [
     "enable_seqscan",
+    "enable_bitmapscan",
     "enable_hashjoin",
     "enable_mergejoin",
     "enable_material",

@@ -220,7 +220,7 @@ async fn refuse_commits(t: &TestDb, code: &str, once: bool) {
     // A sequence remembers what a transaction that is rolled back forgets.
     let text = format!(
         "CREATE SEQUENCE IF NOT EXISTS refused;
-         CREATE OR REPLACE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+         CREATE OR REPLACE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN
              IF nextval('refused') = 1 OR NOT {once} THEN
                  RAISE EXCEPTION 'no' USING ERRCODE = '{code}';

@@ -122,6 +122,6 @@ impl Decoder for FrameCodec {
         let request = WatchRoomRequest::decode(from);
         request
             .map(Some)
-            .map_err(|error| Status::internal(format!("the request cannot be read: {error}")))
+            .map_err(|_| contracts::codec::no_message())
     }
 }
