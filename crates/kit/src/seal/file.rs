@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -70,7 +70,26 @@ pub struct FileKeys {
 
 struct Kept {
     keys: Vec<DataKey>,
-    changed: Option<SystemTime>,
+    changed: Option<Mark>,
+}
+
+/// What tells one state of the file from another. The time alone does not: clocks of file systems tick a few
+/// milliseconds at a time, and a file can be replaced twice within one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    modified: SystemTime,
+    inode: u64,
+    length: u64,
+}
+
+impl Mark {
+    fn of(about: &fs::Metadata) -> Option<Self> {
+        Some(Mark {
+            modified: about.modified().ok()?,
+            inode: about.ino(),
+            length: about.len(),
+        })
+    }
 }
 
 impl FileKeys {
@@ -192,7 +211,7 @@ impl FileKeys {
         if self.is_fixed {
             return;
         }
-        let changed = modified(&self.path);
+        let changed = mark(&self.path);
         if changed != self.kept.load().changed
             && let Ok(kept) = read(&self.path)
         {
@@ -256,8 +275,8 @@ fn line(random: &impl Fn(&mut [u8])) -> String {
     format!("wrap-{} {}\n", hex::encode(name), STANDARD.encode(&key[..]))
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|about| about.modified()).ok()
+fn mark(path: &Path) -> Option<Mark> {
+    fs::metadata(path).ok().as_ref().and_then(Mark::of)
 }
 
 fn read(path: &Path) -> Result<Kept, KeyFileError> {
@@ -282,7 +301,7 @@ fn read(path: &Path) -> Result<Kept, KeyFileError> {
     }
     Ok(Kept {
         keys,
-        changed: about.modified().ok(),
+        changed: Mark::of(&about),
     })
 }
 
